@@ -1,0 +1,106 @@
+"""Advertising channels of leads and deals (2.4)."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .values import Row, text
+
+UNKNOWN = "unknown"
+UNMAPPED = "unmapped"
+NOT_ALLOCATED = "not_allocated"
+
+_UTM_SOURCES = (
+    ("yandex.*|ya|direct", "", "yandex_direct"),
+    ("google.*|adwords", "", "google_ads"),
+    ("vk.*", ".*(remarketing|retarget).*", "vk_remarketing"),
+    ("vk.*", "", "vk_ads"),
+    ("mytarget.*", "", "mytarget"),
+    ("telegram.*|tg", "", "telegram"),
+    ("e-?mail|newsletter", "", "email"),
+)
+_SOURCE_IDS = (
+    ("call", "call"),
+    ("callback", "callback"),
+    ("email", "email"),
+    ("web", "site"),
+    ("webform", "webform"),
+    ("store", "store"),
+    ("advertising", "advertising"),
+    ("partner", "partner"),
+    ("recommendation", "recommendation"),
+    ("trade_show", "trade_show"),
+    ("rc_generator", "rc_generator"),
+    ("other", "other"),
+    (r"\d+\|.*", "openline"),
+)
+
+
+def _default_map() -> list[dict[str, str]]:
+    rules = [("utm_source", *rule) for rule in _UTM_SOURCES]
+    rules += [("source_id", pattern, "", channel) for pattern, channel in _SOURCE_IDS]
+    return [
+        {
+            "priority": str(priority),
+            "match_field": field,
+            "pattern": pattern,
+            "utm_medium_pattern": medium,
+            "channel_key": channel,
+        }
+        for priority, (field, pattern, medium, channel) in enumerate(rules, start=1)
+    ]
+
+
+DEFAULT_CHANNEL_MAP = _default_map()
+
+
+@dataclass(frozen=True)
+class _Rule:
+    field: str
+    pattern: re.Pattern[str]
+    medium: re.Pattern[str] | None
+    channel_key: str
+
+
+def normal(value: object) -> str:
+    """Lower-cased and trimmed; '' if empty."""
+    return (text(value) or "").strip().lower()
+
+
+class ChannelMap:
+    """The first matching rule by priority gives the channel."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        ordered = sorted(rows, key=lambda row: int(row["priority"]))
+        self._rules = [
+            _Rule(
+                row["match_field"],
+                re.compile(row["pattern"]),
+                re.compile(row["utm_medium_pattern"]) if row.get("utm_medium_pattern") else None,
+                row["channel_key"],
+            )
+            for row in ordered
+        ]
+
+    @property
+    def reads_lines(self) -> bool:
+        """Whether any rule asks for the line of a call."""
+        return any(rule.field == "portal_number" for rule in self._rules)
+
+    def _find(self, field: str, value: str, medium: str = "") -> str | None:
+        for rule in self._rules:
+            suits_medium = rule.medium is None or rule.medium.fullmatch(medium)
+            if rule.field == field and rule.pattern.fullmatch(value) and suits_medium:
+                return rule.channel_key
+        return None
+
+    def channel(self, row: Row, line: str | None = None) -> str:
+        """Channel of a lead's or deal's row; `line` is the portal number of the call it was born from."""
+        medium = normal(row.get("utm_medium"))
+        if source := normal(row.get("utm_source")):
+            return self._find("utm_source", source, medium) or UNMAPPED
+        if line and (by_line := self._find("portal_number", normal(line), medium)):
+            return by_line
+        if source_id := normal(row.get("source_id")):
+            return self._find("source_id", source_id, medium) or UNMAPPED
+        return UNKNOWN

@@ -1,0 +1,607 @@
+"""Business facts out of the portal's rows: leads, deals, calls, activities, tasks (2.2, 2.5, 2.6, R8 to R12)."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+from .channels import ChannelMap, normal
+from .stages import StageOrder, Stay, stays_by_deal
+from .values import (
+    ZERO,
+    Clock,
+    Rates,
+    Row,
+    amount_of,
+    as_money,
+    calendar_date,
+    converted,
+    currency_code,
+    exact,
+    flag,
+    reference,
+    rounded,
+    rows_of,
+    text,
+    total,
+    whole,
+)
+
+UNKNOWN_CLIENT = "unknown"
+LEAD, DEAL, CONTACT, COMPANY = 1, 2, 3, 4
+MEETING, CALL, EMAIL = 1, 2, 4
+OUTGOING = 2
+DONE, DEFERRED = 5, 6
+SHORT_CALL_SECONDS = 60
+BORN_FROM_CALL = timedelta(minutes=5)
+NO_PRODUCT, FREE_TEXT_PRODUCT = 0, -1
+NO_MANAGER = 0
+
+_ENTITY_TYPES = {"LEAD": LEAD, "DEAL": DEAL, "CONTACT": CONTACT, "COMPANY": COMPANY}
+_DIRECTIONS = {1: "out", 4: "out", 2: "in", 3: "in", 5: "info"}
+
+Owner = tuple[int, int]  # entity type id, id
+
+
+@dataclass
+class Lead:
+    """An in-scope lead."""
+
+    id: int
+    manager_key: int
+    outcome: str
+    created_at: datetime
+    is_repeat: bool
+    channel_key: str
+    utm_campaign: str
+    phones: frozenset[str]
+    row: Row
+    client_key: str = UNKNOWN_CLIENT
+
+
+@dataclass
+class ProductRow:
+    """A product row of a deal, in the reporting currency."""
+
+    id: int
+    product_key: int
+    amount_rc: Decimal | None
+    discount_rc: Decimal | None
+
+
+@dataclass
+class Deal:
+    """An in-scope deal."""
+
+    id: int
+    pipeline_key: int
+    stage_id: str
+    outcome: str
+    manager_key: int
+    client_key: str
+    lead_id: int | None
+    deal_type: str | None
+    amount_rc: Decimal | None
+    created_at: datetime
+    created_date: date
+    closed_at: datetime | None
+    closed_date: date | None
+    moved_at: datetime | None
+    channel_key: str
+    utm_campaign: str
+    stays: list[Stay]
+    product_rows: list[ProductRow]
+    last_activity_at: datetime | None = None
+    acquisition_at: datetime | None = None
+    won_number: int | None = None
+    is_repeat_sale: bool = False
+    first_touch: tuple[str, str] = ("", "")
+    last_touch: tuple[str, str] = ("", "")
+
+    @property
+    def is_won(self) -> bool:
+        """Closed with success."""
+        return self.outcome == "won"
+
+    @property
+    def is_lost(self) -> bool:
+        """Closed without success."""
+        return self.outcome == "lost"
+
+    @property
+    def is_open(self) -> bool:
+        """Neither won nor lost."""
+        return self.outcome == "open"
+
+    @property
+    def revenue_rc(self) -> Decimal:
+        """The amount if won."""
+        return (self.amount_rc or ZERO) if self.is_won else ZERO
+
+    @property
+    def discount_rc(self) -> Decimal:
+        """Discounts of all product rows."""
+        return total(row.discount_rc for row in self.product_rows)
+
+    @property
+    def row_amount_rc(self) -> Decimal:
+        """Amounts of all product rows, which may differ from the deal's."""
+        return total(row.amount_rc for row in self.product_rows)
+
+    @property
+    def cycle_days(self) -> int:
+        """Whole days from creation to closing."""
+        return (self.closed_date - self.created_date).days if self.closed_date else 0
+
+    @property
+    def reopen_count(self) -> int:
+        """How often it came back from a final stage."""
+        return sum(stay.is_reopen for stay in self.stays)
+
+    @property
+    def main_product_key(self) -> int:
+        """Product of the largest row, the earliest of equals."""
+        if not self.product_rows:
+            return NO_PRODUCT
+        smallest = Decimal("-Infinity")
+        return max(
+            self.product_rows, key=lambda row: (smallest if row.amount_rc is None else row.amount_rc, -row.id)
+        ).product_key
+
+
+@dataclass
+class Call:
+    """A call, its legs together."""
+
+    direction: str
+    manager_key: int
+    started_at: datetime
+    duration_seconds: int
+    is_connected: bool
+    line: str
+    phone: str | None
+    entity: Owner | None
+    activity_id: int | None
+
+    @property
+    def is_missed(self) -> bool:
+        """Incoming and nobody spoke."""
+        return self.direction == "in" and not self.is_connected
+
+    @property
+    def is_short(self) -> bool:
+        """Connected for less than a minute."""
+        return self.is_connected and self.duration_seconds < SHORT_CALL_SECONDS
+
+
+@dataclass
+class Activity:
+    """A CRM activity."""
+
+    id: int
+    type_id: int
+    direction: int
+    is_completed: bool
+    manager_key: int
+    created_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    owner: Owner | None
+    bindings: frozenset[Owner]
+
+    @property
+    def is_response(self) -> bool:
+        """What answers a request: a completed outgoing call or letter, or a meeting."""
+        sent = self.type_id in {CALL, EMAIL} and self.direction == OUTGOING
+        return self.is_completed and (sent or self.type_id == MEETING)
+
+
+@dataclass
+class Task:
+    """A task."""
+
+    id: int
+    manager_key: int
+    status: int
+    created_at: datetime
+    closed_at: datetime | None
+    deadline_at: datetime | None
+    deal_id: int | None
+
+    @property
+    def is_done(self) -> bool:
+        """Status 5."""
+        return self.status == DONE
+
+    def is_overdue(self, as_of: datetime) -> bool:
+        """Closed after its deadline, or still open after it."""
+        return self.deadline_at is not None and (self.closed_at or as_of) > self.deadline_at
+
+
+@dataclass
+class TimeEntry:
+    """Elapsed time written to a task."""
+
+    task_id: int
+    seconds: int
+    started_at: datetime
+
+
+@dataclass
+class Spend:
+    """A row of advertising costs."""
+
+    spend_date: date
+    channel_key: str
+    utm_campaign: str
+    impressions: int
+    clicks: int
+    cost_rc: Decimal | None
+    cost_type: str
+
+
+@dataclass
+class User:
+    """A portal user as far as the marts need him."""
+
+    is_active: bool
+    department_key: int
+
+
+@dataclass
+class Facts:
+    """All facts in scope."""
+
+    clock: Clock
+    order: StageOrder
+    leads: dict[int, Lead] = field(default_factory=dict)
+    deals: dict[int, Deal] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+    activities: list[Activity] = field(default_factory=list)
+    tasks: dict[int, Task] = field(default_factory=dict)
+    time_entries: list[TimeEntry] = field(default_factory=list)
+    users: dict[int, User] = field(default_factory=dict)
+    my_companies: frozenset[int] = frozenset()
+
+    @cached_property
+    def deals_by_lead(self) -> dict[int, list[Deal]]:
+        """Deals of each lead, by id."""
+        result: dict[int, list[Deal]] = defaultdict(list)
+        for deal in self.deals.values():
+            if deal.lead_id in self.leads:
+                result[deal.lead_id].append(deal)
+        return result
+
+    def client_of(self, owner: Owner | None) -> str:
+        """Client of the element a call or an activity belongs to."""
+        kind, number = owner or (0, 0)
+        if kind == LEAD and number in self.leads:
+            return self.leads[number].client_key
+        if kind == DEAL and number in self.deals:
+            return self.deals[number].client_key
+        if kind == CONTACT:
+            return client_key(None, number, self.my_companies)
+        if kind == COMPANY:
+            return client_key(number, None, self.my_companies)
+        return UNKNOWN_CLIENT
+
+
+def client_key(company_id: int | None, contact_id: int | None, my_companies: frozenset[int]) -> str:
+    """The company unless it is one of our own, else the contact, else unknown."""
+    if company_id and company_id not in my_companies:
+        return f"C{company_id}"
+    return f"P{contact_id}" if contact_id else UNKNOWN_CLIENT
+
+
+def allocated(amount: Decimal, row_amounts: Sequence[Decimal]) -> list[Decimal]:
+    """Shares of a deal's amount by its product rows (2.7), in their order; they sum up to the amount.
+
+    Rows that sum up to nothing get nothing: the amount then belongs to no product.
+    """
+    whole_sum = Fraction(sum(row_amounts, ZERO))
+    if not whole_sum:
+        return [ZERO for _ in row_amounts]
+    shares, running, before = [], Fraction(0), ZERO
+    for row_amount in row_amounts:
+        running += Fraction(row_amount)
+        upto = rounded(Fraction(amount) * running / whole_sum, 2)
+        shares.append(upto - before)
+        before = upto
+    return shares
+
+
+def phone_number(value: Any) -> str | None:
+    """The last ten digits: how numbers are compared everywhere."""
+    return re.sub(r"\D", "", text(value) or "")[-10:] or None
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, str):
+        value = json.loads(value) if value.startswith("[") else []
+    return value if isinstance(value, list) else []
+
+
+def _outcome(semantics: Any, won: str, lost: str) -> str:
+    return {"S": won, "F": lost}.get(text(semantics) or "P", "open")
+
+
+def _users(truth: Mapping[str, Any]) -> dict[int, User]:
+    users = {}
+    for row in rows_of(truth, "users"):
+        departments = _listed(row.get("uf_department"))
+        users[int(row["id"])] = User(flag(row.get("active")), reference(departments[0]) or 0 if departments else 0)
+    return users
+
+
+def _leads(truth: Mapping[str, Any], facts: Facts, channels: ChannelMap) -> None:
+    for row in rows_of(truth, "leads"):
+        created_at = facts.clock.instant(row["date_create"])
+        assert created_at
+        number = int(row["id"])
+        phones = (phone_number(phone.get("VALUE")) for phone in _listed(row.get("phone")))
+        facts.leads[number] = Lead(
+            id=number,
+            manager_key=reference(row.get("assigned_by_id")) or NO_MANAGER,
+            outcome=_outcome(row.get("status_semantic_id"), "converted", "junk"),
+            created_at=created_at,
+            is_repeat=flag(row.get("is_return_customer")),
+            channel_key=channels.channel(row),
+            utm_campaign=normal(row.get("utm_campaign")),
+            phones=frozenset(phone for phone in phones if phone),
+            row=row,
+            client_key=client_key(
+                reference(row.get("company_id")), reference(row.get("contact_id")), facts.my_companies
+            ),
+        )
+
+
+def _product_rows(truth: Mapping[str, Any]) -> dict[int, list[dict[str, Any]]]:
+    result: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows_of(truth, "deal_product_rows"):
+        if reference(row.get("id")):
+            result[int(row["owner_id"])].append(row)
+    return result
+
+
+def _priced(row: Row, rate: Decimal | None) -> ProductRow:
+    quantity = exact(row.get("quantity"))
+    return ProductRow(
+        id=int(row["id"]),
+        product_key=reference(row.get("product_id")) or FREE_TEXT_PRODUCT,
+        amount_rc=converted(rate, exact(row.get("price")), quantity),
+        discount_rc=converted(rate, exact(row.get("discount_sum")), quantity),
+    )
+
+
+def _closed_at(row: Row, stays: Sequence[Stay], clock: Clock) -> datetime | None:
+    if stays and stays[-1].stage_id == row["stage_id"]:
+        return stays[-1].entered_at
+    if moved_at := clock.instant(row.get("moved_time")):
+        return moved_at
+    planned = calendar_date(row.get("closedate"))
+    return clock.midnight(planned) if planned else None
+
+
+def _deals(truth: Mapping[str, Any], facts: Facts, channels: ChannelMap, rates: Rates) -> None:
+    clock = facts.clock
+    stays = stays_by_deal(rows_of(truth, "deal_stage_history"), facts.order, clock)
+    product_rows = _product_rows(truth)
+    for row in rows_of(truth, "deals"):
+        if flag(row.get("is_recurring")):
+            continue
+        number = int(row["id"])
+        outcome = _outcome(row.get("stage_semantic_id"), "won", "lost")
+        created_at = clock.instant(row["date_create"])
+        assert created_at
+        closed_at = None if outcome == "open" else _closed_at(row, stays.get(number, []), clock)
+        closed_date = clock.day(closed_at) if closed_at else None
+        rate = rates.on(currency_code(row.get("currency_id")), closed_date or clock.today)
+        facts.deals[number] = Deal(
+            id=number,
+            pipeline_key=whole(row.get("category_id")),
+            stage_id=str(row["stage_id"]),
+            outcome=outcome,
+            manager_key=reference(row.get("assigned_by_id")) or NO_MANAGER,
+            client_key=client_key(
+                reference(row.get("company_id")), reference(row.get("contact_id")), facts.my_companies
+            ),
+            lead_id=reference(row.get("lead_id")),
+            deal_type=text(row.get("type_id")),
+            amount_rc=converted(rate, amount_of(row.get("opportunity"))),
+            created_at=created_at,
+            created_date=clock.day(created_at),
+            closed_at=closed_at,
+            closed_date=closed_date,
+            moved_at=clock.instant(row.get("moved_time")),
+            channel_key=channels.channel(row),
+            utm_campaign=normal(row.get("utm_campaign")),
+            stays=stays.get(number, []),
+            product_rows=[_priced(product, rate) for product in product_rows.get(number, [])],
+            last_activity_at=clock.instant(row.get("last_activity_time")),
+        )
+
+
+def _activities(truth: Mapping[str, Any], clock: Clock) -> list[Activity]:
+    activities = []
+    for row in rows_of(truth, "activities"):
+        is_completed = flag(row.get("completed"))
+        ended_at, updated_at = clock.instant(row.get("end_time")), clock.instant(row.get("last_updated"))
+        completed_at = ended_at if ended_at and updated_at and ended_at <= updated_at else updated_at
+        owner = _owner(row.get("owner_type_id"), row.get("owner_id"))
+        bindings = [_owner(bound.get("OWNER_TYPE_ID"), bound.get("OWNER_ID")) for bound in _listed(row.get("bindings"))]
+        activities.append(
+            Activity(
+                id=int(row["id"]),
+                type_id=whole(row.get("type_id")),
+                direction=whole(row.get("direction")),
+                is_completed=is_completed,
+                manager_key=reference(row.get("responsible_id")) or NO_MANAGER,
+                created_at=clock.instant(row.get("created")),
+                started_at=clock.instant(row.get("start_time")),
+                completed_at=completed_at if is_completed else None,
+                owner=owner,
+                bindings=frozenset(bound for bound in (owner, *bindings) if bound),
+            )
+        )
+    return activities
+
+
+def _owner(kind: Any, number: Any) -> Owner | None:
+    type_id, owner_id = reference(kind), reference(number)
+    return (type_id, owner_id) if type_id and owner_id else None
+
+
+def _is_connected(leg: Row) -> bool:
+    return leg.get("call_failed_code") == "200" and whole(leg.get("call_duration")) > 0
+
+
+def _calls(truth: Mapping[str, Any], clock: Clock) -> list[Call]:
+    legs_by_call: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows_of(truth, "calls"):
+        legs_by_call[text(row.get("call_id")) or f"row {row['id']}"].append(row)
+    calls = []
+    for legs in legs_by_call.values():
+        legs.sort(key=lambda leg: int(leg["id"]))
+        leg = next(filter(_is_connected, legs), legs[0])
+        starts = [start for start in (clock.instant(each.get("call_start_date")) for each in legs) if start]
+        direction = _DIRECTIONS.get(whole(leg.get("call_type")), "info")
+        if direction == "info" or not starts:
+            continue
+        kind = _ENTITY_TYPES.get((text(leg.get("crm_entity_type")) or "").upper())
+        calls.append(
+            Call(
+                direction=direction,
+                manager_key=reference(leg.get("portal_user_id")) or NO_MANAGER,
+                started_at=min(starts),
+                duration_seconds=whole(leg.get("call_duration")),
+                is_connected=_is_connected(leg),
+                line=text(leg.get("portal_number")) or "",
+                phone=phone_number(leg.get("phone_number")),
+                entity=_owner(kind, leg.get("crm_entity_id")),
+                activity_id=reference(leg.get("crm_activity_id")),
+            )
+        )
+    return calls
+
+
+def _tasks(truth: Mapping[str, Any], clock: Clock) -> dict[int, Task]:
+    tasks = {}
+    for row in rows_of(truth, "tasks"):
+        created_at = clock.instant(row.get("created_date"))
+        assert created_at
+        links = (str(link) for link in _listed(row.get("uf_crm_task")))
+        deal_link = next((link for link in links if link.startswith("D_")), None)
+        tasks[int(row["id"])] = Task(
+            id=int(row["id"]),
+            manager_key=reference(row.get("responsible_id")) or NO_MANAGER,
+            status=whole(row.get("status")),
+            created_at=created_at,
+            closed_at=clock.instant(row.get("closed_date")),
+            deadline_at=clock.instant(row.get("deadline")),
+            deal_id=reference(deal_link[2:]) if deal_link else None,
+        )
+    return tasks
+
+
+def _time_entries(truth: Mapping[str, Any], clock: Clock) -> list[TimeEntry]:
+    entries = []
+    for row in rows_of(truth, "time_entries"):
+        # an entry by hand for a past day has the day of work in CREATED_DATE, one by timer in DATE_START
+        moments = (clock.instant(row.get("created_date")), clock.instant(row.get("date_start")))
+        known = [moment for moment in moments if moment]
+        task_id = reference(row.get("task_id"))
+        if known and task_id:
+            entries.append(TimeEntry(task_id, whole(row.get("seconds")), min(known)))
+    return entries
+
+
+def _resolve_lead_clients(facts: Facts) -> None:
+    for lead in facts.leads.values():
+        if lead.client_key == UNKNOWN_CLIENT:
+            deals = sorted(facts.deals_by_lead.get(lead.id, []), key=lambda deal: deal.id)
+            known = [deal.client_key for deal in deals if deal.client_key != UNKNOWN_CLIENT]
+            lead.client_key = known[0] if known else UNKNOWN_CLIENT
+
+
+def _number_sales(facts: Facts) -> None:
+    won: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
+    for deal in facts.deals.values():
+        if deal.is_won and deal.closed_at and deal.client_key != UNKNOWN_CLIENT:
+            won[deal.client_key].append((deal.closed_at, deal.id))
+    for sales in won.values():
+        sales.sort()
+    for deal in facts.deals.values():
+        sales = won.get(deal.client_key, [])
+        if deal.is_won and deal.closed_at and sales:
+            deal.won_number = sales.index((deal.closed_at, deal.id)) + 1
+            deal.is_repeat_sale = deal.won_number > 1
+        elif sales and not deal.is_won:
+            deal.is_repeat_sale = sales[0][0] < deal.created_at
+
+
+def _complete_deals(facts: Facts) -> None:
+    for activity in facts.activities:
+        if activity.owner and activity.owner[0] == DEAL and activity.created_at:
+            owner = facts.deals.get(activity.owner[1])
+            if owner and (owner.last_activity_at is None or owner.last_activity_at < activity.created_at):
+                owner.last_activity_at = activity.created_at
+    for deal in facts.deals.values():
+        lead = facts.leads.get(deal.lead_id or 0)
+        deal.acquisition_at = lead.created_at if lead else deal.created_at
+
+
+def build_facts(truth: Mapping[str, Any], clock: Clock, rates: Rates, channels: ChannelMap) -> Facts:
+    """All in-scope facts of a portal, with clients, rates and sales numbered."""
+    companies = rows_of(truth, "companies")
+    facts = Facts(clock, StageOrder(rows_of(truth, "statuses")))
+    facts.my_companies = frozenset(int(row["id"]) for row in companies if flag(row.get("is_my_company")))
+    facts.users = _users(truth)
+    _leads(truth, facts, channels)
+    _deals(truth, facts, channels, rates)
+    facts.activities = _activities(truth, clock)
+    facts.calls = _calls(truth, clock)
+    facts.tasks = _tasks(truth, clock)
+    facts.time_entries = _time_entries(truth, clock)
+    _resolve_lead_clients(facts)
+    _number_sales(facts)
+    _complete_deals(facts)
+    return facts
+
+
+def read_spend(rows: Iterable[Mapping[str, str]], rates: Rates, clock: Clock) -> list[Spend]:
+    """Rows of the advertising costs file up to the running month; an empty currency is the reporting one."""
+    spend = []
+    for row in rows:
+        spend_date = calendar_date(row.get("spend_date"))
+        if spend_date is None or spend_date.replace(day=1) > clock.running_month:
+            continue
+        currency = currency_code(row.get("currency")) or rates.reporting_currency
+        spend.append(
+            Spend(
+                spend_date=spend_date,
+                channel_key=(row.get("channel_key") or "").strip(),
+                utm_campaign=normal(row.get("utm_campaign")),
+                impressions=whole(row.get("impressions")),
+                clicks=whole(row.get("clicks")),
+                cost_rc=converted(rates.on(currency, spend_date), amount_of(row.get("cost"))),
+                cost_type=(row.get("cost_type") or "").strip() or "ad",
+            )
+        )
+    return spend
+
+
+def read_manager_plans(rows: Iterable[Mapping[str, str]]) -> dict[tuple[date, int, str], Decimal]:
+    """Plans of managers by month, manager and metric; of equal keys the later row wins."""
+    plans: dict[tuple[date, int, str], Decimal] = {}
+    for row in rows:
+        month, value = calendar_date(row.get("period_month")), exact(row.get("plan_value"))
+        if (row.get("scope") or "").strip() == "manager" and month and value is not None:
+            key = (month.replace(day=1), int(row["scope_key"]), (row.get("metric") or "").strip())
+            plans[key] = as_money(value)
+    return plans
