@@ -1,0 +1,139 @@
+"""HTTP around the portal: the REST path, the control API, and connections that break on request."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from demo.server.core import Portal, Reply
+from demo.server.faults import FaultPlan
+from demo.server.parameters import Params, array_items, parse_query
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with no time: closing sends RST
+_open_connections: dict[tuple[str, int], asyncio.Transport] = {}
+
+
+class TrackedConnection(H11Protocol):
+    """A connection that the application can find by its client's address, in order to break it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Remember the connection."""
+        super().connection_made(transport)
+        if self.client:
+            _open_connections[self.client] = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self.client:
+            _open_connections.pop(self.client, None)
+        super().connection_lost(exc)
+
+
+class BrokenResponse(Response):
+    """An answer that ends too early: a reset instead of any byte, or half of the promised body."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.body, reply.status, media_type=reply.content_type)
+        self._is_reset = reply.breakage == "reset"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send what is to arrive, then break the connection and wait until it is gone."""
+        transport = _open_connections[tuple(scope["client"])]
+        if self._is_reset:
+            peer: socket.socket = transport.get_extra_info("socket")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        else:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            half = bytes(self.body)[: len(self.body) // 2]
+            await send({"type": "http.response.body", "body": half, "more_body": True})
+        transport.close()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+def create_app(portal: Portal) -> Starlette:
+    """Return the ASGI application of one portal."""
+
+    async def rest(request: Request) -> Response:
+        params = parse_query(request.url.query)
+        if request.method == "POST":
+            params |= _body_params(await request.body(), request.headers.get("content-type", ""))
+        path = request.path_params
+        reply = portal.receive(path["user"], path["code"], path["method"].strip("/"), params)
+        if reply.delay_s:
+            await asyncio.sleep(reply.delay_s)
+        if reply.breakage:
+            return BrokenResponse(reply)
+        headers = {"location": reply.location} if reply.location else None
+        return Response(reply.body, reply.status, headers, reply.content_type)
+
+    return Starlette(
+        routes=[
+            Route("/rest/{user}/{code}/{method:path}", rest, methods=["GET", "POST"]),
+            *(Route(f"/_demo/{name}", _control(act), methods=[verb]) for verb, name, act in _control_table(portal)),
+        ]
+    )
+
+
+def _body_params(body: bytes, content_type: str) -> Params:
+    """Decode a JSON or form body; what cannot be read counts as no parameters."""
+    if "json" not in content_type:
+        return parse_query(body.decode("utf-8", "replace"))
+    try:
+        return dict(array_items(orjson.loads(body)))
+    except orjson.JSONDecodeError:
+        return {}
+
+
+_Act = Callable[[dict[str, Any]], Any]
+
+
+def _control_table(portal: Portal) -> list[tuple[str, str, _Act]]:
+    def advance(body: dict[str, Any]) -> dict[str, Any]:
+        portal.advance(int(body.get("days", 1)), deletions=bool(body.get("deletions", False)))
+        return {"now": portal.clock.now().isoformat()}
+
+    def faults(body: dict[str, Any]) -> dict[str, Any]:
+        portal.set_faults(FaultPlan.from_json(body))
+        return portal.faults.to_json()
+
+    def mutate(body: dict[str, Any]) -> dict[str, Any]:
+        choice = {key: body.get(key) for key in ("table", "row_id", "values")}
+        return portal.mutate(str(body.get("operation")), **choice)
+
+    def reset_stats(_: dict[str, Any]) -> dict[str, Any]:
+        portal.reset_statistics()
+        return {}
+
+    return [
+        ("GET", "stats", lambda _: portal.statistics.to_json()),
+        ("POST", "reset-stats", reset_stats),
+        ("GET", "truth", lambda _: portal.world.truth()),
+        ("POST", "advance", advance),
+        ("GET", "faults", lambda _: portal.faults.to_json()),
+        ("POST", "faults", faults),
+        ("POST", "mutate", mutate),
+    ]
+
+
+def _control(act: _Act) -> Callable[[Request], Any]:
+    async def endpoint(request: Request) -> Response:
+        body = await request.body()
+        try:
+            answer = act(orjson.loads(body) if body else {})
+        except (ValueError, TypeError) as error:
+            return Response(orjson.dumps({"error": str(error)}), 400, media_type="application/json")
+        return Response(orjson.dumps(answer), media_type="application/json")
+
+    return endpoint
