@@ -120,6 +120,7 @@ def load_files(folder: Path, warehouse_path: Path, working_dir: Path, *, as_of: 
         dataset_name=DATASET,
     )
     pipeline.abort_packages()  # what a killed run left; the files are read anew
-    pipeline.run(input_files(folder, as_of=as_of))
-    counts = pipeline.last_trace.last_normalize_info.row_counts
+    pipeline.extract(input_files(folder, as_of=as_of))
+    counts = pipeline.normalize().row_counts
+    pipeline.load()
     return {table: counts.get(table, 0) for table in FILES}

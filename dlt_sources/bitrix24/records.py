@@ -1,0 +1,102 @@
+"""Pure functions from the portal's rows to columns of text."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+import orjson
+import pyarrow as pa
+from dlt.common.normalizers.naming.snake_case import NamingConvention
+
+from dlt_sources.bitrix24 import schema
+
+Row = Mapping[str, Any]
+
+CUSTOM_FIELD_PREFIX = "UF_"
+
+
+@lru_cache(maxsize=10_000)
+def to_column_name(key: str) -> str:
+    """Return the column of a wire key, as dlt would name it: `DATE_MODIFY` and `dateModify` are `date_modify`."""
+    return str(NamingConvention().normalize_identifier(key))
+
+
+def to_text(value: Any) -> str | None:
+    """Return a value as the portal sent it: numbers keep their digits, lists and objects are JSON, NUL is removed."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value.replace("\0", "") if "\0" in value else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    return orjson.dumps(value).decode().replace("\\u0000", "")
+
+
+def to_instant_text(instant: datetime) -> str:
+    """Return an instant as UTC ISO 8601 text, as `_loaded_at` holds it."""
+    return instant.astimezone(UTC).isoformat()
+
+
+def to_columns(table: str, rows: Sequence[Row], *, loaded_at: str, custom_fields: Collection[str] = ()) -> pa.Table:
+    """Turn rows of one raw table into its declared columns, all text.
+
+    Args:
+        table: raw table, a key of `schema.TABLES`.
+        rows: rows as the portal sent them; keys that are not declared are dropped, absent ones are null.
+        loaded_at: instant of the run, as `to_instant_text` writes it.
+        custom_fields: codes (`UF_CRM_…`) that get a column even if no row has them.
+    Returns:
+        the declared columns, those of custom fields where the table has them, `_loaded_at`, `_deleted_at`.
+        Columns of the key are not nullable.
+    """
+    columns: dict[str, list[str | None] | None] = dict.fromkeys(schema.TABLES[table])
+    with_custom_fields = table in schema.WITH_CUSTOM_FIELDS
+    if with_custom_fields:
+        columns |= dict.fromkeys(to_column_name(code) for code in sorted(custom_fields))
+    for key in dict.fromkeys(chain.from_iterable(rows)):
+        name = to_column_name(key)
+        if name in columns or (with_custom_fields and key.startswith(CUSTOM_FIELD_PREFIX)):
+            columns[name] = [to_text(row.get(key)) for row in rows]
+    columns["_loaded_at"] = [loaded_at] * len(rows)
+    columns["_deleted_at"] = None
+    keys = schema.KEYS[table]
+    return pa.table(
+        [
+            pa.nulls(len(rows), pa.string()) if values is None else pa.array(values, pa.string())
+            for values in columns.values()
+        ],
+        schema=pa.schema([pa.field(name, pa.string(), nullable=name not in keys) for name in columns]),
+    )
+
+
+def custom_field_codes(definitions: Iterable[Row]) -> dict[str, set[str]]:
+    """Return the codes that definitions declare, by raw table."""
+    tables = {"CRM_LEAD": "leads", "CRM_DEAL": "deals", "CRM_CONTACT": "contacts", "CRM_COMPANY": "companies"}
+    codes: dict[str, set[str]] = {table: set() for table in tables.values()}
+    for row in definitions:
+        if row.get("ENTITY_ID") in tables and row.get("FIELD_NAME"):
+            codes[tables[row["ENTITY_ID"]]].add(row["FIELD_NAME"])
+    return codes
+
+
+def custom_field_options(definitions: Iterable[Row]) -> list[dict[str, Any]]:
+    """Return one row per option of the enumerations among custom field definitions."""
+    return [
+        {"ENTITY_ID": row.get("ENTITY_ID"), "FIELD_NAME": row.get("FIELD_NAME"), **option}
+        for row in definitions
+        for option in row.get("LIST") or []
+    ]
+
+
+def currency_rates(currencies: Iterable[Row], seen: date) -> list[dict[str, Any]]:
+    """Return today's rates: the portal keeps only the current ones, so each day's are kept under their day."""
+    return [{**row, "SEEN_DATE": seen.isoformat()} for row in currencies]
+
+
+def product_rows(owner_id: int, owner_date_modify: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return an owner's product rows with the state of the owner they belong to; one row without id if it has none."""
+    return [{**row, "ownerId": owner_id, "_owner_date_modify": owner_date_modify} for row in rows or [{}]]
