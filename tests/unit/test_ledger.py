@@ -1,0 +1,405 @@
+"""The ledger of runs in a real DuckDB file."""
+
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from dlt_sources.bitrix24.load import EntityReport, Position
+from warehouse.duckdb_file import open_warehouse
+from warehouse.errors import PortalMismatch, WarehouseBusy, WarehouseError
+from warehouse.ledger import Ledger, column_name, read_status
+
+NOON = datetime(2026, 6, 15, 12, tzinfo=timezone(timedelta(hours=3)))
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "crm.duckdb"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Ledger:
+    return Ledger(path)
+
+
+def report(entity: str, *, rows_read: int) -> EntityReport:
+    return EntityReport(
+        entity=entity,
+        mode="full",
+        window_from=None,
+        after_id=0,
+        requests=1,
+        commands=50,
+        pages=50,
+        rows_read=rows_read,
+        rows_new=rows_read,
+        rows_changed=0,
+        operating_seconds=0.5,
+        refusals=0,
+        retries=0,
+        watermark=NOON,
+        note="",
+    )
+
+
+def query(path: Path, text: str) -> list[tuple[object, ...]]:
+    with open_warehouse(path) as con:
+        return con.execute(text).fetchall()
+
+
+def run(path: Path, script: str) -> None:
+    with open_warehouse(path) as con:
+        con.execute(script)
+
+
+# runs
+
+
+def test_a_run_goes_from_started_to_published(ledger: Ledger, path: Path) -> None:
+    """dbt takes `as_of` from this table, so it must be there before the load."""
+    ledger.start_run("r1", NOON)
+    assert query(path, "select status, finished_at, as_of = '2026-06-15 09:00:00+00' from ops.sync_runs") == [
+        ("started", None, True)
+    ]
+    ledger.mark_loaded("r1")
+    assert query(path, "select status from ops.sync_runs") == [("loaded",)]
+    ledger.finish_run("r1")
+    assert query(path, "select status, finished_at is not null, error from ops.sync_runs") == [
+        ("published", True, None)
+    ]
+
+
+def test_the_next_run_marks_killed_runs_failed(ledger: Ledger, path: Path) -> None:
+    """A run that was killed cannot say so itself; a published one must stay published."""
+    ledger.start_run("whole", NOON)
+    ledger.finish_run("whole")
+    ledger.start_run("killed in load", NOON + HOUR)
+    ledger.start_run("killed in dbt", NOON + HOUR)
+    ledger.mark_loaded("killed in dbt")
+    ledger.start_run("now", NOON + 2 * HOUR)
+    assert dict(query(path, "select run_id, status from ops.sync_runs")) == {  # type: ignore[arg-type]
+        "whole": "published",
+        "killed in load": "failed",
+        "killed in dbt": "failed",
+        "now": "started",
+    }
+
+
+def test_a_failed_run_keeps_its_reason(ledger: Ledger, path: Path) -> None:
+    """`b24 status` shows it."""
+    ledger.start_run("r1", NOON)
+    ledger.fail_run("r1", "Портал не отвечает " + "x" * 10_000)
+    [(status, error)] = query(path, "select status, error from ops.sync_runs")
+    assert status == "failed"
+    assert str(error).startswith("Портал не отвечает")
+    assert len(str(error)) == 4_000
+
+
+def test_an_unknown_run_cannot_end(ledger: Ledger) -> None:
+    """A typing error in a run id must not pass in silence."""
+    with pytest.raises(WarehouseError, match="knows no run r9"):
+        ledger.finish_run("r9")
+
+
+def test_going_back_behind_the_last_watermark_is_refused(ledger: Ledger, path: Path) -> None:
+    """State columns cannot be rolled back; the same instant in another zone is not earlier."""
+    ledger.start_run("r1", NOON)
+    ledger.save({"deals": Position(watermark=NOON), "leads": Position(watermark=NOON - HOUR)}, [])
+    ledger.finish_run("r1")
+    ledger.start_run("r2", NOON.astimezone(UTC))
+    with pytest.raises(WarehouseError) as caught:
+        ledger.start_run("r3", NOON - timedelta(seconds=1))
+    assert "2026-06-15 09:00:00 UTC" in str(caught.value)
+    assert "2026-06-15 08:59:59 UTC" in str(caught.value)
+    assert query(path, "select count(*) from ops.sync_runs where run_id = 'r3'") == [(0,)]
+
+
+# the portal
+
+
+def test_another_portal_is_refused(ledger: Ledger, path: Path) -> None:
+    """The demo's rows among a company's would be found much later."""
+    assert ledger.portal_host() is None
+    ledger.bind_portal("north.bitrix24.ru")
+    ledger.bind_portal("north.bitrix24.ru")
+    with pytest.raises(
+        PortalMismatch, match=r"data of north\.bitrix24\.ru, but the webhook belongs to 127\.0\.0\.1:8024"
+    ):
+        ledger.bind_portal("127.0.0.1:8024")
+    assert Ledger(path).portal_host() == "north.bitrix24.ru"
+
+
+# progress
+
+
+def test_positions_survive_the_process_as_they_were(ledger: Ledger, path: Path) -> None:
+    """Every field decides what the next run reads."""
+    ledger.start_run("r1", NOON)
+    deals = Position(watermark=NOON, backfill_id=700, backfill_done=False, last_id=0, wide_date=date(2026, 6, 15))
+    calls = Position(watermark=None, backfill_id=0, backfill_done=True, last_id=91, wide_date=None)
+    ledger.save({"deals": deals, "calls": calls}, [])
+    assert Ledger(path).positions() == {"deals": deals, "calls": calls}
+    moved = Position(
+        watermark=NOON + HOUR, backfill_id=1400, backfill_done=True, last_id=0, wide_date=date(2026, 6, 16)
+    )
+    ledger.save({"deals": moved}, [])
+    assert Ledger(path).positions() == {"deals": moved, "calls": calls}
+    watermark = Ledger(path).positions()["deals"].watermark
+    assert watermark is not None
+    assert watermark.tzinfo is UTC
+
+
+def test_totals_of_a_run_are_kept_once_per_entity(ledger: Ledger, path: Path) -> None:
+    """Reports hold totals of the run so far: adding them up would count the first package again with each later one."""
+    ledger.start_run("r1", NOON)
+    ledger.save({}, [report("deals", rows_read=100)])
+    ledger.save({}, [report("deals", rows_read=250), report("leads", rows_read=7)])
+    ledger.finish_run("r1")
+    ledger.start_run("r2", NOON + HOUR)
+    ledger.save({}, [report("deals", rows_read=3)])
+    assert query(path, "select run_id, entity, rows_read from ops.sync_entities order by all") == [
+        ("r1", "deals", 250),
+        ("r1", "leads", 7),
+        ("r2", "deals", 3),
+    ]
+    assert ledger.reports("r1")["deals"]["commands"] == 50
+
+
+def test_progress_outside_a_run_is_refused(ledger: Ledger) -> None:
+    """It would be written to no run's account."""
+    with pytest.raises(WarehouseError, match="No run is under way"):
+        ledger.save({"deals": Position()}, [])
+    assert ledger.positions() == {}
+
+
+def test_progress_and_totals_are_one_transaction(ledger: Ledger) -> None:
+    """Progress without its rows, or the other way round, loses or repeats a package."""
+    ledger.start_run("r1", NOON)
+    broken = report("deals", rows_read=1)
+    broken.requests = "many"  # type: ignore[assignment]
+    with pytest.raises(duckdb.ConversionException):
+        ledger.save({"deals": Position(backfill_id=5)}, [broken])
+    assert ledger.positions() == {}
+
+
+def test_an_older_ledger_gets_the_missing_columns(ledger: Ledger, path: Path) -> None:
+    """An upgrade must not need a new warehouse."""
+    with duckdb.connect(path) as con:
+        con.execute("create schema ops; create table ops.positions (entity varchar primary key, watermark timestamptz)")
+        con.execute("insert into ops.positions values ('deals', '2026-06-15 12:00:00+03')")
+    assert ledger.positions()["deals"].watermark == NOON
+    ledger.start_run("r1", NOON)
+    ledger.save({"deals": Position(watermark=NOON, last_id=9)}, [])
+    assert ledger.positions()["deals"].last_id == 9
+
+
+# owners of product rows
+
+DEALS = """
+create schema if not exists raw_bitrix24;
+create table raw_bitrix24.deals (
+    id varchar, closed varchar, moved_time varchar, date_modify varchar, _deleted_at varchar, _loaded_at varchar
+);
+insert into raw_bitrix24.deals values
+    ('9',  'N', '2026-06-01T00:00:00+03:00', 'm9', null, '2026-06-15T09:00:00Z'),
+    ('10', 'N', '2026-05-01T00:00:00+03:00', 'm10', null, '2026-06-15T09:00:00Z'),
+    ('11', 'Y', '2026-06-01T00:30:00+03:00', 'm11', null, '2026-06-15T09:00:00Z'),
+    ('12', 'Y', '2026-05-31T23:00:00+00:00', 'm12', null, '2026-06-15T09:00:00Z'),
+    ('13', 'Y', '', 'm13', null, '2026-06-15T09:00:00Z'),
+    ('14', 'Y', '2026-06-02T00:00:00+03:00', 'm14', '2026-06-15T09:00:00Z', '2026-06-15T09:00:00Z');
+"""
+PRODUCT_ROWS = """
+create table raw_bitrix24.deal_product_rows (owner_id varchar, id varchar, _owner_date_modify varchar);
+insert into raw_bitrix24.deal_product_rows values
+    ('12', '1', 'm12'), ('12', '2', 'm12'), ('11', '3', 'before'), ('10', null, 'm10');
+"""
+
+
+def test_nothing_is_owed_before_the_first_load(ledger: Ledger) -> None:
+    """The first run asks before there are tables."""
+    assert ledger.owners_to_read(10) == []
+    assert ledger.owners_left() == 0
+
+
+def test_owners_come_latest_closed_first_then_newest(ledger: Ledger, path: Path) -> None:
+    """Revenue by product needs closed deals first; instants are compared, not texts; deleted deals are left out."""
+    run(path, DEALS)
+    # 12 closed at 02:00 Moscow time, after 11 at 00:30; 13 does not say when
+    assert ledger.owners_to_read(10) == [(12, "m12"), (11, "m11"), (13, "m13"), (10, "m10"), (9, "m9")]
+    assert ledger.owners_to_read(2) == [(12, "m12"), (11, "m11")]
+    assert ledger.owners_left() == 5
+
+
+def test_owners_are_read_again_only_after_a_change(ledger: Ledger, path: Path) -> None:
+    """11 changed since; 10 was read and has no rows; 9 and 13 were never read."""
+    run(path, DEALS + PRODUCT_ROWS)
+    assert ledger.owners_to_read(10) == [(11, "m11"), (13, "m13"), (9, "m9")]
+    assert ledger.owners_left() == 3
+
+
+# names of custom fields
+
+FIELDS = """
+create schema if not exists raw_bitrix24;
+create table raw_bitrix24.custom_fields (
+    entity_id varchar, field_name varchar, id varchar, edit_form_label varchar, list_column_label varchar
+);
+"""
+
+
+def add_field(path: Path, entity: str, code: str, number: int, label: str | None, second: str | None = None) -> None:
+    with open_warehouse(path) as con:
+        con.execute(
+            "insert into raw_bitrix24.custom_fields values (?, ?, ?, ?, ?)", [entity, code, number, label, second]
+        )
+
+
+def names(path: Path, entity: str) -> dict[object, object]:
+    rows = query(path, f"select field_code, column_name from ops.custom_field_names where entity_id = '{entity}'")
+    return dict(rows)  # type: ignore[arg-type]
+
+
+def test_labels_become_readable_unique_columns(ledger: Ledger, path: Path) -> None:
+    """Collisions, emoji, empty labels, reserved words and the tables' own columns."""
+    run(path, FIELDS)
+    labels = ["Дата отгрузки", "Дата  отгрузки!", "🔥🔥", "", None, "Deal ID", "Order", "1С код", "№ договора"]
+    for number, label in enumerate(labels, start=1):
+        add_field(path, "CRM_DEAL", f"UF_CRM_{number}", number, label)
+    add_field(path, "CRM_DEAL", "UF_CRM_10", 10, " ", "Объём, м³")
+    assert ledger.fix_custom_field_names() == 10
+    assert names(path, "CRM_DEAL") == {
+        "UF_CRM_1": "data_otgruzki",
+        "UF_CRM_2": "data_otgruzki_2",
+        "UF_CRM_3": "uf_crm_3",
+        "UF_CRM_4": "uf_crm_4",
+        "UF_CRM_5": "uf_crm_5",
+        "UF_CRM_6": "deal_id_2",
+        "UF_CRM_7": "order_2",
+        "UF_CRM_8": "n_1s_kod",
+        "UF_CRM_9": "no_dogovora",
+        "UF_CRM_10": "obem_m3",
+    }
+
+
+def test_a_name_is_fixed_at_first_sight(ledger: Ledger, path: Path) -> None:
+    """A label renamed in the portal must not break reports; a new field may not take the old name."""
+    run(path, FIELDS)
+    add_field(path, "CRM_LEAD", "UF_CRM_1", 1, "Бюджет")
+    assert ledger.fix_custom_field_names() == 1
+    run(path, "update raw_bitrix24.custom_fields set edit_form_label = 'Сумма'")
+    add_field(path, "CRM_LEAD", "UF_CRM_2", 2, "Бюджет")
+    assert ledger.fix_custom_field_names() == 1
+    assert ledger.fix_custom_field_names() == 0
+    assert names(path, "CRM_LEAD") == {"UF_CRM_1": "biudzhet", "UF_CRM_2": "biudzhet_2"}
+
+
+def test_contacts_and_companies_share_names_but_deals_do_not(ledger: Ledger, path: Path) -> None:
+    """Contacts' and companies' fields meet in one table, client_fields; deals have a table of their own."""
+    run(path, FIELDS)
+    for number, entity in enumerate(["CRM_CONTACT", "CRM_COMPANY", "CRM_DEAL"], start=1):
+        add_field(path, entity, f"UF_CRM_{number}", number, "Город")
+    ledger.fix_custom_field_names()
+    assert {*names(path, "CRM_CONTACT").values(), *names(path, "CRM_COMPANY").values()} == {"gorod", "gorod_2"}
+    assert names(path, "CRM_DEAL") == {"UF_CRM_3": "gorod"}
+
+
+def test_long_labels_fit_postgresql() -> None:
+    """PostgreSQL cuts names at 63 bytes, after which two columns could be one."""
+    first = column_name("Согласованный срок поставки по дополнительному соглашению к договору", "UF_1", set())
+    second = column_name("Согласованный срок поставки по дополнительному соглашению к договору", "UF_2", {first})
+    assert len(first.encode()) <= 63
+    assert len(second.encode()) <= 63
+    assert second.endswith("_2")
+    assert first != second
+
+
+def test_no_fields_is_no_failure(ledger: Ledger) -> None:
+    """A portal without custom fields, before its first load."""
+    assert ledger.fix_custom_field_names() == 0
+
+
+# status
+
+
+def test_status_counts_tables_and_tells_the_last_runs(ledger: Ledger, path: Path) -> None:
+    """What `b24 status` shows after a good and a bad run."""
+    ledger.bind_portal("north.bitrix24.ru")
+    ledger.start_run("good", NOON)
+    run(path, DEALS + "create table raw_bitrix24._dlt_loads (load_id varchar); create schema marts;")
+    run(path, "create table marts.channel_roi as select 1 as spend union all select 2")
+    ledger.finish_run("good")
+    ledger.start_run("bad", NOON + HOUR)
+    ledger.fail_run("bad", "no network")
+    status = read_status(path)
+    assert status.portal_host == "north.bitrix24.ru"
+    assert status.last_run is not None
+    assert (status.last_run.run_id, status.last_run.status, status.last_run.error) == ("bad", "failed", "no network")
+    assert status.last_run.as_of == NOON + HOUR
+    assert status.last_published is not None
+    assert status.last_published.run_id == "good"
+    assert [(t.schema, t.name, t.rows, t.loaded_at) for t in status.tables] == [
+        ("raw_bitrix24", "deals", 6, NOON),
+        ("marts", "channel_roi", 2, None),
+    ]
+    assert status.disk_bytes["warehouse"] >= path.stat().st_size
+    assert status.disk_bytes["postgres"] == 0
+
+
+def test_status_without_a_warehouse_says_what_to_do(path: Path) -> None:
+    """And does not create an empty file."""
+    with pytest.raises(WarehouseError, match=r"does not exist yet\. Run `b24 sync` first"):
+        read_status(path)
+    assert not path.exists()
+
+
+# the file
+
+HOLD = """
+import duckdb, sys
+con = duckdb.connect(sys.argv[1])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+WRITE_AND_DIE = """
+import duckdb, os, signal, sys
+con = duckdb.connect(sys.argv[1])
+con.execute("create table t as select 7 as x")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_file_open_elsewhere_is_busy_and_names_the_process(path: Path) -> None:
+    """DuckDB has one writer process; and a reader of another process keeps it out as well."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(WarehouseBusy, match=f"open in process {other.pid}"), open_warehouse(path, wait_seconds=0.3):
+            pass
+        assert other.stdin is not None
+        other.stdin.close()
+        with open_warehouse(path, wait_seconds=20) as con:
+            assert con.execute("select 1").fetchone() == (1,)
+
+
+def test_a_file_that_is_no_warehouse_is_told_plainly(path: Path) -> None:
+    """WAREHOUSE_PATH pointing at a spreadsheet."""
+    path.write_bytes(b"PK\x03\x04 not a database" * 1000)
+    with pytest.raises(WarehouseError, match=r"is not a DuckDB file\. Set WAREHOUSE_PATH"), open_warehouse(path):
+        pass
+    assert path.read_bytes().startswith(b"PK")
+
+
+def test_what_a_killed_writer_committed_is_there(path: Path) -> None:
+    """Its write-ahead log is replayed, also for a reader."""
+    subprocess.run([sys.executable, "-c", WRITE_AND_DIE, str(path)], check=False, stderr=subprocess.DEVNULL)
+    with open_warehouse(path, read_only=True) as con:
+        assert con.execute("select x from t").fetchone() == (7,)

@@ -1,0 +1,140 @@
+"""Settings: defaults, places, and errors that name the setting and never its value."""
+
+from pathlib import Path
+
+import pytest
+
+from warehouse.errors import SettingsError
+from warehouse.settings import Settings, WarehousePaths
+
+NAMES = [name.upper() for name in Settings.model_fields]
+
+
+@pytest.fixture(autouse=True)
+def _bare_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No `.env` and no variable of the machine reaches a test."""
+    monkeypatch.chdir(tmp_path)
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_everything_has_a_default_that_works(tmp_path: Path) -> None:
+    """Commands that need no portal must run with nothing configured."""
+    settings = Settings()
+    assert settings.bitrix24_webhook_url is None
+    assert settings.marts_postgres_url is None
+    assert settings.warehouse_path == tmp_path / "warehouse/data/bitrix24.duckdb"
+    assert settings.inputs_path == tmp_path / "inputs"
+    assert (settings.reporting_tz, settings.reporting_currency) == ("Europe/Moscow", None)
+    assert (settings.product_rows_per_run, settings.publish_shrink_guard) == (25_000, 0.2)
+
+
+def test_everything_of_a_warehouse_lies_beside_it_under_its_stem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two warehouses in one folder must share nothing."""
+    monkeypatch.setenv("WAREHOUSE_PATH", "/srv/crm/north.duckdb")
+    assert Settings().paths == WarehousePaths(
+        warehouse=Path("/srv/crm/north.duckdb"),
+        lock=Path("/srv/crm/north.lock"),
+        dlt=Path("/srv/crm/north.dlt"),
+        dbt=Path("/srv/crm/north.dbt"),
+        dagster=Path("/srv/crm/north.dagster"),
+        postgres=Path("/srv/crm/north.postgres"),
+    )
+
+
+def test_env_file_is_read_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A one-off variable on the command line must override the file."""
+    (tmp_path / ".env").write_text("REPORTING_TZ=Asia/Omsk\nREPORTING_CURRENCY=kzt\nREPORTING_CURRENCY_NOTE=x\n")
+    monkeypatch.setenv("REPORTING_TZ", "Asia/Yekaterinburg")
+    settings = Settings()
+    assert (settings.reporting_tz, settings.reporting_currency) == ("Asia/Yekaterinburg", "KZT")
+    assert str(settings.zone) == "Asia/Yekaterinburg"
+
+
+def test_empty_settings_mean_unset(tmp_path: Path) -> None:
+    """`.env.example`, copied as it is, has empty lines for what is optional."""
+    (tmp_path / ".env").write_text("MARTS_POSTGRES_URL=\nREPORTING_CURRENCY=\nBITRIX24_WEBHOOK_URL=\n")
+    settings = Settings()
+    assert settings.marts_postgres_url is None
+    assert settings.reporting_currency is None
+    assert settings.bitrix24_webhook_url is None
+
+
+def test_the_old_code_of_the_rouble_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old portals still say RUR."""
+    monkeypatch.setenv("REPORTING_CURRENCY", "RUR")
+    assert Settings().reporting_currency == "RUB"
+
+
+@pytest.mark.parametrize(("share", "capacity"), [("0.9", 0.5), ("1.0", 0.5556), ("0.45", 0.25)])
+def test_one_number_moves_both_limits(share: str, capacity: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The burst is taken in the proportion 0.5 to 0.9 of the leak."""
+    monkeypatch.setenv("BITRIX24_LIMIT_SHARE", share)
+    settings = Settings()
+    assert settings.leak_share == float(share)
+    assert settings.capacity_share == pytest.approx(capacity, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REPORTING_TZ", "Europe/Nowhere-7c1"),
+        ("REPORTING_TZ", "../../etc/passwd-7c1"),
+        ("REPORTING_CURRENCY", "rubles-7c1"),
+        ("BITRIX24_LIMIT_SHARE", "a lot-7c1"),
+        ("BITRIX24_LIMIT_SHARE", "1.5000071"),
+        ("PRODUCT_ROWS_PER_RUN", "-71"),
+        ("PUBLISH_SHRINK_GUARD", "20.71"),
+        ("MARTS_POSTGRES_URL", "mysql://bi:s3cret-7c1@db/marts"),
+        ("MARTS_POSTGRES_URL", "postgresql://bi:s3cret-7c1@[::1/marts"),
+        ("MARTS_POSTGRES_URL", "postgresql://bi:s3cret-7c1@db"),
+        ("WAREHOUSE_PATH", "/srv/7c1/marts.duckdb"),
+        ("WAREHOUSE_PATH", "/srv/7c1/north.lock"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_its_value_is_not_shown(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values may hold passwords; pydantic quotes them unless it is stopped."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        Settings()
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{name} must ")
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+    assert value not in repr(caught.value)
+    assert "7c1" not in sentence
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_each_wrong_setting_gets_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Correcting settings one run at a time is a nuisance."""
+    monkeypatch.setenv("REPORTING_TZ", "Mars")
+    monkeypatch.setenv("REPORTING_CURRENCY", "1")
+    monkeypatch.setenv("PUBLISH_SHRINK_GUARD", "x")
+    with pytest.raises(SettingsError) as caught:
+        Settings()
+    assert [line.split()[0] for line in str(caught.value).splitlines()] == [
+        "REPORTING_TZ",
+        "REPORTING_CURRENCY",
+        "PUBLISH_SHRINK_GUARD",
+    ]
+
+
+def test_an_env_file_in_another_encoding_is_one_sentence(tmp_path: Path) -> None:
+    """A `.env` saved by an old Windows editor."""
+    (tmp_path / ".env").write_bytes("REPORTING_TZ=Europe/Moscow # Москва".encode("cp1251"))
+    with pytest.raises(SettingsError, match=r"^\.env cannot be read"):
+        Settings()
+
+
+def test_secrets_stay_out_of_the_representation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings end up in logs and in debuggers."""
+    monkeypatch.setenv("BITRIX24_WEBHOOK_URL", "https://north.bitrix24.ru/rest/1/s3cret7c1/")
+    monkeypatch.setenv("MARTS_POSTGRES_URL", "postgresql://bi:s3cret7c1@db/marts")
+    settings = Settings()
+    assert "s3cret7c1" not in f"{settings!r} {settings} {settings.model_dump()}"
+    assert settings.bitrix24_webhook_url is not None
+    assert settings.bitrix24_webhook_url.get_secret_value().endswith("/s3cret7c1/")
