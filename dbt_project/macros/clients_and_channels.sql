@@ -1,0 +1,37 @@
+{# True where the whole text fits the regular expression. #}
+{% macro fits_whole(text, pattern) -%} regexp_full_match({{ text }}, {{ pattern }}) {%- endmacro %}
+
+{# The first group of the first match, null where nothing matches. #}
+{% macro first_match(text, pattern) -%} nullif(regexp_extract({{ text }}, {{ literal(pattern) }}, 1), '') {%- endmacro %}
+
+{# Keys of clients: a company and a contact may have the same id. #}
+{% macro company_client_key(company_id) -%} ('C' || cast({{ company_id }} as varchar)) {%- endmacro %}
+
+{% macro contact_client_key(contact_id) -%} ('P' || cast({{ contact_id }} as varchar)) {%- endmacro %}
+
+{# An instant moved by whole hours: a day of 24 hours, whatever the clocks of a zone do. #}
+{% macro shift_hours(instant, hours) -%} {{ dbt.dateadd('hour', hours, instant) }} {%- endmacro %}
+
+{# Stops a model in the middle of its query with a plain message. #}
+{% macro fail(message) -%} error({{ literal(message) }}) {%- endmacro %}
+
+{# Seconds of working time (09:00 to 18:00 of workdays) before an instant; days: its row of seconds_before and is_workday. #}
+{% macro working_seconds(instant, days) -%}
+    (
+        {{ days }}.seconds_before
+        + case
+            when {{ days }}.is_workday
+                then least(greatest(
+                    {{ seconds_between(dbt.date_trunc('day', local_time(instant)), local_time(instant)) }} - 32400, 0
+                ), 32400)
+            else 0
+        end
+    )
+{%- endmacro %}
+
+{# Money spent per thing got. A cost that is unknown (0) is not a free thing, so it gives null. #}
+{% macro cost_per(spend, things) -%}
+    case when {{ spend }} <> 0 then cast({{ avg_money(spend, things) }} as decimal(18, 2)) end
+{%- endmacro %}
+
+{% macro months_between(start, finish) -%} date_diff('month', {{ start }}, {{ finish }}) {%- endmacro %}

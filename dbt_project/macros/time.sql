@@ -1,0 +1,52 @@
+{# "Now" of every model: var as_of, else the start of the newest run by the portal's clock. #}
+{% macro as_of() -%}
+    {%- if var('as_of') is not none -%}
+        cast({{ literal(var('as_of')) }} as timestamptz)
+    {%- else -%}
+        {{ newest_as_of(source('ops', 'sync_runs')) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro newest_as_of(runs) -%}
+    {%- if not execute -%} cast(null as timestamptz)
+    {%- else -%}
+        {%- set newest = run_query(
+            "select strftime(max(as_of) at time zone 'UTC', '%Y-%m-%d %H:%M:%S.%f+00') from " ~ runs
+        ).columns[0].values()[0] -%}
+        {%- if newest is none -%}
+            {{ exceptions.raise_compiler_error(
+                "ops.sync_runs has no run yet, so there is no moment to build for."
+                ~ " Run `b24 sync`, or give one: --vars '{as_of: 2026-01-31T09:00:00+03:00}'."
+            ) }}
+        {%- endif -%}
+        cast('{{ newest }}' as timestamptz)
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro as_of_date() -%} {{ local_date(as_of()) }} {%- endmacro %}
+
+{# An instant becomes a calendar date here and nowhere else: in the reporting zone. #}
+{% macro local_time(instant) -%} (({{ instant }}) at time zone {{ literal(var('reporting_tz')) }}) {%- endmacro %}
+
+{% macro local_date(instant) -%} cast({{ local_time(instant) }} as date) {%- endmacro %}
+
+{% macro local_month(instant) -%} {{ month_of(local_time(instant)) }} {%- endmacro %}
+
+{# First day of the month of a date; date_trunc's own type differs between versions. #}
+{% macro month_of(day) -%} cast({{ dbt.date_trunc('month', day) }} as date) {%- endmacro %}
+
+{# The instant at which a date begins in the reporting zone. #}
+{% macro local_midnight(day) -%} (cast({{ day }} as timestamp) at time zone {{ literal(var('reporting_tz')) }}) {%- endmacro %}
+
+{% macro seconds_between(start, finish) -%} date_diff('second', {{ start }}, {{ finish }}) {%- endmacro %}
+
+{% macro days_between(start, finish) -%} date_diff('day', {{ start }}, {{ finish }}) {%- endmacro %}
+
+{# A date moved by whole days, months or years. #}
+{% macro shift_date(unit, count, day) -%} cast({{ dbt.dateadd(unit, count, day) }} as date) {%- endmacro %}
+
+{# One row per day, column date_day, both ends included. #}
+{% macro date_spine(first_day, last_day) -%}
+    select cast(day as date) as date_day
+    from generate_series(cast({{ first_day }} as timestamp), cast({{ last_day }} as timestamp), interval 1 day) as spine (day)
+{%- endmacro %}

@@ -1,0 +1,25 @@
+-- One row per client key that was merged away: the key that stands for it now, chains followed to their end.
+with recursive pairs as (
+    select
+        upper(trim(old_key)) as old_key,
+        upper(trim(new_key)) as new_key
+    from {{ ref('client_merge_map') }}
+),
+
+followed as (
+    select old_key, new_key, 1 as step_count from pairs
+    union all
+    select followed.old_key, pairs.new_key, followed.step_count + 1 as step_count
+    from followed
+    inner join pairs on pairs.old_key = followed.new_key
+    where followed.step_count < 100  -- a chain that bites its own tail must still end
+),
+
+ranked as (
+    select *, row_number() over (partition by old_key order by step_count desc, new_key) as chain_end
+    from followed
+)
+
+select old_key, new_key
+from ranked
+where chain_end = 1

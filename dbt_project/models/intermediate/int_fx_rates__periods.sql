@@ -1,0 +1,25 @@
+-- One row per currency and stretch of days that share one rate; the earliest rate also stands for all days before it.
+-- Join: currency, valid_from <= day < valid_to. Days before first_rate_date are an approximation.
+with rates as (
+    select * from {{ ref('fx_rates_daily') }}
+),
+
+ordered as (
+    select
+        currency,
+        rate_date,
+        rate_to_rc,
+        lead(rate_date) over (partition by currency order by rate_date) as next_rate_date,
+        min(rate_date) over (partition by currency) as first_rate_date
+
+    from rates
+)
+
+select
+    currency,
+    case when rate_date = first_rate_date then cast('0001-01-01' as date) else rate_date end as valid_from,
+    coalesce(next_rate_date, cast('9999-12-31' as date)) as valid_to,
+    rate_to_rc,
+    first_rate_date
+
+from ordered

@@ -1,0 +1,110 @@
+-- One row per answered request: when we first answered it (D12).
+{{ config(materialized='table') }}
+
+with requests as (
+    select * from {{ ref('int_requests') }}
+),
+
+deals as (
+    select deal_id, lead_id
+    from {{ ref('int_deals__scoped') }}
+    where is_in_scope
+),
+
+-- what an answer to the request may be bound to: its card, the deals made of it, its phones
+request_bindings as (
+    select request_key, created_at, request_type || ' ' || cast(coalesce(lead_id, deal_id) as varchar) as binding_key
+    from requests
+
+    union all
+
+    select requests.request_key, requests.created_at, 'deal ' || cast(deals.deal_id as varchar) as binding_key
+    from requests
+    inner join deals on deals.lead_id = requests.lead_id
+
+    union all
+
+    select requests.request_key, requests.created_at, 'phone ' || phones.phone_hash as binding_key
+    from requests
+    inner join {{ ref('int_leads__phones') }} as phones on phones.lead_id = requests.lead_id
+),
+
+calls as (
+    select call_id, phone_hash, started_at
+    from {{ ref('int_calls__collapsed') }}
+    where
+        is_in_scope
+        and direction = 'out'
+        and started_at is not null
+        {%- if var('first_response_requires_connect') %}
+        and is_connected
+        {%- endif %}
+),
+
+activities as (
+    select activity_id, started_at
+    from {{ ref('int_activities__scoped') }}
+    where
+        is_in_scope
+        and is_completed
+        and started_at is not null
+        and (activity_type = 'meeting' or (activity_type in ('call', 'email') and direction = 'out'))
+),
+
+answers as (
+    select bindings.entity || ' ' || cast(bindings.entity_id as varchar) as binding_key, calls.started_at
+    from calls
+    inner join {{ ref('int_calls__bindings') }} as bindings on bindings.call_id = calls.call_id
+
+    union all
+
+    select 'phone ' || phone_hash as binding_key, started_at
+    from calls
+    where phone_hash is not null
+
+    union all
+
+    select
+        case bindings.owner_type_id when 1 then 'lead ' else 'deal ' end || cast(bindings.owner_id as varchar) as binding_key,
+        activities.started_at
+    from activities
+    inner join {{ ref('int_activities__bindings') }} as bindings on bindings.activity_id = activities.activity_id
+    where bindings.owner_type_id in (1, 2)
+),
+
+-- requests and answers of one binding on one line of time, so that no request is paired with every answer
+timeline as (
+    select binding_key, created_at as happened_at, 0 as is_answer, request_key from request_bindings
+    union all
+    select binding_key, started_at as happened_at, 1 as is_answer, cast(null as varchar) as request_key from answers
+),
+
+next_answers as (
+    select
+        request_key,
+        min(case when is_answer = 1 then happened_at end) over (
+            partition by binding_key
+            order by happened_at, is_answer
+            rows between current row and unbounded following
+        ) as answered_at
+    from timeline
+),
+
+earliest as (
+    select request_key, min(answered_at) as answered_at
+    from next_answers
+    where request_key is not null
+    group by request_key
+),
+
+births as (
+    select lead_id from {{ ref('int_leads__births') }} where is_from_connected_call
+)
+
+select
+    requests.request_key,
+    case when births.lead_id is not null then requests.created_at else earliest.answered_at end as first_response_at
+from requests
+left join births on births.lead_id = requests.lead_id
+left join earliest on earliest.request_key = requests.request_key
+where births.lead_id is not null or earliest.answered_at is not null

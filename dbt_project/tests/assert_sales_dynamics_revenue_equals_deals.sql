@@ -1,0 +1,24 @@
+-- C1: month by month, revenue of sales_dynamics is that of the counted deals.
+with mart as (
+    select {{ month_of('date_day') }} as month, sum(revenue) as revenue, sum(deals_won) as deals_won
+    from {{ ref('sales_dynamics') }}
+    group by month
+),
+
+facts as (
+    select {{ month_of('won_date') }} as month, sum(revenue_rc) as revenue, count(*) as deals_won
+    from {{ ref('fct_deals') }}
+    where is_in_scope and outcome = 'won'
+    group by month
+)
+
+select
+    coalesce(mart.month, facts.month) as month,
+    mart.revenue as mart_revenue,
+    facts.revenue as fact_revenue
+
+from mart
+full outer join facts on facts.month = mart.month
+where
+    coalesce(mart.revenue, 0) <> coalesce(facts.revenue, 0)
+    or coalesce(mart.deals_won, 0) <> coalesce(facts.deals_won, 0)
