@@ -1,0 +1,213 @@
+"""The asset graph: raw tables, input files, dbt models, published tables; wiring only."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+from dagster_dbt import DbtCliResource, dbt_assets
+
+from dlt_sources.bitrix24 import preflight, schema
+from dlt_sources.bitrix24.load import load_portal, load_product_rows, make_pipeline
+from dlt_sources.files import load_files
+from dlt_sources.files.schema import FILES
+from orchestration import dbt
+from orchestration.run import SyncRun, known_errors, marts_target
+from warehouse.publish import PublishInfo, publish
+from warehouse.settings import Settings
+
+PRODUCT_ROWS = "deal_product_rows"
+# the tables that dbt reads of the ledger: they are written with the raw tables
+LEDGER = ("sync_runs", "custom_field_names")
+RETRY_OUTAGE = dg.RetryPolicy(max_retries=1, delay=30)
+FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn_window=timedelta(hours=3))
+
+
+class SyncConfig(dg.Config):
+    """How to read the portal this time."""
+
+    full: bool = False
+    since: str | None = None
+    as_of: str | None = None
+
+
+def raw_key(table: str) -> dg.AssetKey:
+    """The key that dbt's sources name too."""
+    return dg.AssetKey(["bitrix24", table])
+
+
+@dg.multi_asset(
+    name="bitrix24",
+    specs=[
+        *(
+            dg.AssetSpec(raw_key(table), group_name="bitrix24", kinds={"dlt", "duckdb"}, freshness_policy=FRESH)
+            for table in schema.TABLES
+            if table != PRODUCT_ROWS
+        ),
+        *(dg.AssetSpec(dg.AssetKey(["ops", table]), group_name="ops", kinds={"duckdb"}) for table in LEDGER),
+    ],
+    pool="warehouse",
+    retry_policy=RETRY_OUTAGE,
+)
+def bitrix24_tables(
+    context: dg.AssetExecutionContext, config: SyncConfig, sync_run: dg.ResourceParam[SyncRun]
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Read the portal's changes into `raw_bitrix24`; the first run reads everything, in packages it can resume from."""
+    report, settings = sync_run.report, sync_run.settings
+    with known_errors(), report.phase("extract"):
+        facts = preflight.inspect(sync_run.client)
+        report.portal = sync_run.client.host
+        report.as_of = datetime.fromisoformat(config.as_of) if config.as_of else facts.as_of
+        sync_run.ledger.bind_portal(report.portal)
+        sync_run.ledger.start_run(report.run_id, report.as_of)
+        report.entities = load_portal(
+            sync_run.client,
+            make_pipeline(settings.warehouse_path, settings.paths.dlt),
+            sync_run.ledger,
+            as_of=report.as_of,
+            reporting_tz=settings.reporting_tz,
+            full=config.full,
+            since=_start_of(config.since, settings),
+            progress=sync_run.reporter.rows,
+            max_ids=facts.max_ids,
+        )
+        sync_run.ledger.fix_custom_field_names()
+    sync_run.count_usage()
+    for table in report.entities:
+        if table.note:
+            context.log.warning(f"{table.entity}: {table.note}")
+        metadata = {"rows_read": table.rows_read, "rows_new": table.rows_new, "rows_changed": table.rows_changed}
+        yield dg.MaterializeResult(asset_key=raw_key(table.entity), metadata=metadata)
+    for name in LEDGER:
+        yield dg.MaterializeResult(asset_key=dg.AssetKey(["ops", name]))
+
+
+def _start_of(day: str | None, settings: Settings) -> datetime | None:
+    """The first moment of a day in the reporting zone."""
+    if day is None:
+        return None
+    return datetime.combine(date.fromisoformat(day), time.min, ZoneInfo(settings.reporting_tz)).astimezone(UTC)
+
+
+@dg.asset(
+    key=raw_key(PRODUCT_ROWS),
+    deps=[raw_key("deals")],
+    group_name="bitrix24",
+    kinds={"dlt", "duckdb"},
+    pool="warehouse",
+    retry_policy=RETRY_OUTAGE,
+)
+def deal_product_rows(sync_run: dg.ResourceParam[SyncRun]) -> dg.MaterializeResult[Any]:
+    """Product rows of the deals that changed, newest closed first; one command per deal, so bounded per run."""
+    settings, ledger = sync_run.settings, sync_run.ledger
+    with known_errors(), sync_run.report.phase("extract"):
+        result = load_product_rows(
+            sync_run.client,
+            make_pipeline(settings.warehouse_path, settings.paths.dlt),
+            ledger.owners_to_read(settings.product_rows_per_run),
+            as_of=ledger.latest_run().as_of,
+            progress=sync_run.reporter.rows,
+        )
+        ledger.save({}, [result])
+    sync_run.count_usage()
+    sync_run.report.entities.append(result)
+    return dg.MaterializeResult(metadata={"rows_read": result.rows_read})
+
+
+@dg.multi_asset(
+    name="files",
+    # rows are stamped with the run's `as_of`, which the ledger holds once the portal has answered
+    specs=[
+        dg.AssetSpec(["files", table], deps=[["ops", "sync_runs"]], group_name="files", kinds={"dlt", "duckdb"})
+        for table in FILES
+    ],
+    pool="warehouse",
+)
+def input_tables(sync_run: dg.ResourceParam[SyncRun]) -> Iterator[dg.MaterializeResult[Any]]:
+    """The company's own files of INPUTS_PATH into `raw_files`."""
+    settings = sync_run.settings
+    with known_errors(), sync_run.report.phase("load"):
+        rows = load_files(
+            settings.inputs_path, settings.warehouse_path, settings.paths.dlt, as_of=sync_run.ledger.latest_run().as_of
+        )
+    for table, count in rows.items():
+        yield dg.MaterializeResult(asset_key=dg.AssetKey(["files", table]), metadata={"rows": count})
+
+
+def dbt_models(settings: Settings) -> dg.AssetsDefinition:
+    """Every dbt model an asset, every data test a check on it."""
+
+    @dbt_assets(
+        name="dbt",
+        manifest=dbt.ensure_manifest(settings),
+        dagster_dbt_translator=dbt.Translator(),
+        pool="warehouse",
+    )
+    def models(
+        context: dg.AssetExecutionContext, dbt_cli: DbtCliResource, sync_run: dg.ResourceParam[SyncRun]
+    ) -> Iterator[Any]:
+        """Build and test; a failed error-severity test fails the run, so nothing is published."""
+        report = sync_run.report
+        with report.phase("dbt"):
+            yield from dbt.build(context, dbt_cli, sync_run)
+        if report.tests_failed:
+            raise dg.Failure("Nothing is published: " + "; ".join(report.tests_failed), allow_retries=False)
+        sync_run.ledger.mark_built(report.run_id)
+
+    return models
+
+
+def published_tables() -> dg.AssetsDefinition:
+    """Every published table an asset behind its model."""
+    models = dbt.published_assets()
+
+    @dg.multi_asset(
+        name="postgres",
+        specs=[
+            *(
+                dg.AssetSpec(dbt.published_key(name), deps=[model], group_name="published", kinds={"postgres"})
+                for name, model in models
+            ),
+            dg.AssetSpec(
+                dbt.published_key("publish_info"),
+                deps=[dg.AssetKey(["ops", "sync_runs"])],
+                group_name="published",
+                kinds={"postgres"},
+            ),
+        ],
+        pool="warehouse",
+        retry_policy=RETRY_OUTAGE,
+    )
+    def tables(sync_run: dg.ResourceParam[SyncRun]) -> Iterator[dg.MaterializeResult[Any]]:
+        """All tables become visible together, or none."""
+        with known_errors():
+            publish_marts(sync_run)
+        for table in sync_run.report.published:
+            metadata = {
+                "rows": table.rows,
+                "inserted": table.inserted,
+                "updated": table.updated,
+                "deleted": table.deleted,
+            }
+            yield dg.MaterializeResult(asset_key=dbt.published_key(table.name), metadata=metadata)
+
+    return tables
+
+
+def publish_marts(sync_run: SyncRun, *, allow_shrink: bool = False) -> None:
+    """Publish what the last build left in the warehouse, and say so in the ledger."""
+    settings, report = sync_run.settings, sync_run.report
+    with report.phase("publish"):
+        last = sync_run.ledger.latest_run()
+        report.published = publish(
+            settings.warehouse_path,
+            marts_target(settings),
+            dbt.table_specs(),
+            PublishInfo(last.run_id, last.as_of, sync_run.ledger.portal_host()),
+            shrink_guard=settings.publish_shrink_guard,
+            allow_shrink=allow_shrink,
+            progress=lambda _, table, number, total: sync_run.reporter.step("publish", number, total),
+        )
+        sync_run.ledger.finish_run(last.run_id)
+    report.succeeded = True

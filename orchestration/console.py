@@ -1,0 +1,152 @@
+"""What a person sees of a run: live progress, the summary, the month's figures."""
+
+import contextlib
+import io
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from orchestration.report import RunReport
+from warehouse.ledger import WarehouseStatus
+from warehouse.publish import PublishedTable
+
+# bound to the real stream: while a run is shown, what others print (dbt's line per node) goes elsewhere
+console = Console(file=sys.stdout)
+SHARE_STEPS = 1000
+
+
+class LiveProgress:
+    """One line per raw table and per phase; use it as a context manager around a run."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[text]:>24}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+            redirect_stdout=False,
+            transient=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "LiveProgress":
+        self._others = contextlib.redirect_stdout(io.StringIO())
+        self._others.__enter__()
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+        self._others.__exit__(None, None, None)
+
+    def rows(self, entity: str, rows: int, share: float | None) -> None:
+        """Rows so far, rows a second, and by the share of ids the time left."""
+        task = self._line(entity)
+        elapsed = self._progress.tasks[self._progress.task_ids.index(task)].elapsed or 0.0
+        rate = f", {rows / elapsed:,.0f}/s" if elapsed > 1 else ""
+        done = None if share is None else round(share * SHARE_STEPS)
+        self._show(task, done, SHARE_STEPS if share is not None else None, f"{rows:,} rows{rate}")
+
+    def step(self, phase: str, done: int, total: int | None) -> None:
+        """Pieces done of a phase."""
+        self._show(self._line(phase), done, total, f"{done} of {total}" if total else str(done))
+
+    def _line(self, name: str) -> TaskID:
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=None, text="")
+            if not console.is_terminal:
+                console.print(f"  {name} ...", style="dim")
+        return self._tasks[name]
+
+    def _show(self, task: TaskID, done: int | None, total: int | None, text: str) -> None:
+        self._progress.update(task, completed=done, total=total, text=text)
+
+
+def summary_table(reports: Sequence[tuple[str, RunReport]]) -> Table:
+    """Summaries side by side: one column per run."""
+    table = Table(title="Summary", title_justify="left", show_edge=False)
+    table.add_column("")
+    for name, _ in reports:
+        table.add_column(name, justify="right")
+    for label, value in _LINES:
+        table.add_row(label, *(value(report) for _, report in reports))
+    table.add_section()
+    for entity in dict.fromkeys(line.entity for _, report in reports for line in report.entities):
+        table.add_row(f"{entity}: new / changed", *(_entity_cell(report, entity) for _, report in reports))
+    return table
+
+
+def _entity_cell(report: RunReport, entity: str) -> str:
+    for line in report.entities:
+        if line.entity == entity:
+            return f"skipped: {line.note}" if line.note else f"{line.rows_new:,} / {line.rows_changed:,}"
+    return "-"
+
+
+def _published(report: RunReport) -> str:
+    changed = sum(table.inserted + table.updated + table.deleted for table in report.published)
+    return f"{len(report.published)} tables, {changed:,} rows differed"
+
+
+_LINES: list[tuple[str, Any]] = [
+    ("as of", lambda r: f"{r.as_of:%Y-%m-%d %H:%M %Z}" if r.as_of else "-"),
+    ("requests / commands", lambda r: f"{r.requests:,} / {r.commands:,}"),
+    ("refusals / retries", lambda r: f"{r.refusals:,} / {r.retries:,}"),
+    ("operating seconds of the portal", lambda r: f"{r.operating_seconds:,.1f}"),
+    (
+        "seconds: " + ", ".join(("extract", "load", "dbt", "publish")),
+        lambda r: " + ".join(f"{r.seconds.get(phase, 0.0):.1f}" for phase in ("extract", "load", "dbt", "publish")),
+    ),
+    (
+        "models built, tests passed / warned / failed",
+        lambda r: f"{r.models_built}, {r.tests_passed} / {len(r.tests_warned)} / {len(r.tests_failed)}",
+    ),
+    ("published", _published),
+]
+
+
+def published_table(tables: Sequence[PublishedTable]) -> Table:
+    """What a publish changed."""
+    table = Table(title="Published", title_justify="left", show_edge=False)
+    for column in ("table", "rows", "inserted", "updated", "deleted"):
+        table.add_column(column, justify="left" if column == "table" else "right")
+    for line in tables:
+        table.add_row(line.name, *(f"{n:,}" for n in (line.rows, line.inserted, line.updated, line.deleted)))
+    return table
+
+
+def print_status(status: WarehouseStatus) -> None:
+    """Last run, tables, disk."""
+    run = status.last_run
+    if run is None:
+        console.print("No run yet: `b24 sync`.")
+    else:
+        ended = f", ended {run.finished_at:%Y-%m-%d %H:%M:%S} UTC" if run.finished_at else ""
+        console.print(
+            f"Portal {status.portal_host}; last run {run.status}, as of {run.as_of:%Y-%m-%d %H:%M:%S} UTC{ended}"
+        )
+        if run.error:
+            console.print(f"  {escape(run.error)}", highlight=False)
+        if status.last_published and status.last_published != run:
+            console.print(f"Published state: as of {status.last_published.as_of:%Y-%m-%d %H:%M:%S} UTC")
+    table = Table(show_edge=False)
+    table.add_column("table")
+    table.add_column("rows", justify="right")
+    table.add_column("newest row read, UTC")
+    for line in status.tables:
+        table.add_row(
+            f"{line.schema}.{line.name}",
+            f"{line.rows:,}",
+            f"{line.loaded_at:%Y-%m-%d %H:%M:%S}" if line.loaded_at else "",
+        )
+    console.print(table)
+    disk = ", ".join(f"{name} {size / 2**20:,.0f} MB" for name, size in status.disk_bytes.items())
+    console.print(f"Disk: {disk}")

@@ -1,0 +1,155 @@
+"""The dbt project as Dagster sees it: its manifest, asset keys, and which models are published."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource
+
+from orchestration.run import SyncRun
+from warehouse.publish import TableSpec
+from warehouse.settings import Settings
+
+PROJECT_DIR = Path(__file__).parents[1] / "dbt_project"
+MANIFEST = PROJECT_DIR / "target" / "manifest.json"
+DBT = Path(sys.executable).with_name("dbt")
+
+
+class Translator(DagsterDbtTranslator):
+    """Models under their own name; sources under the key that the extraction gives them."""
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        """The layer: staging, intermediate, core, marts."""
+        return "seeds" if dbt_resource_props["resource_type"] == "seed" else dbt_resource_props["fqn"][1]
+
+
+def dbt_arguments(settings: Settings) -> list[str]:
+    """The vars that come from settings; the same at each call, so that dbt's partial parsing holds."""
+    values = {"reporting_tz": settings.reporting_tz, "reporting_currency": settings.reporting_currency}
+    return ["--vars", json.dumps(values)]
+
+
+def dbt_environment(settings: Settings) -> dict[str, str]:
+    """What profiles.yml reads."""
+    return {"WAREHOUSE_PATH": str(settings.warehouse_path.absolute())}
+
+
+def ensure_manifest(settings: Settings) -> Path:
+    """Parse the project when its manifest is older than any of its files (about 8 s, else nothing)."""
+    sources = (
+        path
+        for folder, _, files in os.walk(PROJECT_DIR)
+        if _is_source(folder)
+        for path in map(Path(folder).joinpath, files)
+    )
+    newest = max(path.stat().st_mtime for path in sources)
+    if not MANIFEST.exists() or MANIFEST.stat().st_mtime < newest:
+        command = [str(DBT), "--quiet", "parse", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
+        done = subprocess.run(  # noqa: S603 - our own dbt on our own project
+            [*command, *dbt_arguments(settings)],
+            env=os.environ | dbt_environment(settings),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"dbt cannot parse {PROJECT_DIR.name}:\n{done.stdout}{done.stderr}")
+        os.utime(MANIFEST)
+    return MANIFEST
+
+
+def _is_source(folder: str) -> bool:
+    parts = Path(folder).relative_to(PROJECT_DIR).parts
+    return not parts or parts[0] not in {"target", "logs"}
+
+
+@cache
+def _manifest() -> dict[str, Any]:
+    return json.loads(MANIFEST.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def build(context: dg.AssetExecutionContext, dbt_cli: DbtCliResource, run: SyncRun) -> Iterator[Any]:
+    """Run `dbt build` without the unit tests (they prove the code, not the data); the outcome goes to the report."""
+    settings, report = run.settings, run.report
+    os.environ.update(dbt_environment(settings))
+    invocation = dbt_cli.cli(
+        ["build", "--exclude-resource-type", "unit_test", *dbt_arguments(settings)],
+        context=context,
+        target_path=settings.paths.dbt,
+        raise_on_error=False,
+    )
+    total = sum(node["resource_type"] in {"model", "seed", "test"} for node in _manifest()["nodes"].values())
+    for done, event in enumerate(invocation.stream(), start=1):
+        run.reporter.step("dbt", min(done, total), total)
+        yield event
+    if not (settings.paths.dbt / "run_results.json").exists():
+        report.tests_failed.append(f"dbt did not run: {invocation.get_error()}")
+        return
+    _read_results(invocation.get_artifact("run_results.json")["results"], run)
+
+
+def _read_results(results: Sequence[Mapping[str, Any]], run: SyncRun) -> None:
+    report = run.report
+    for result in results:
+        node = _manifest()["nodes"][result["unique_id"]]
+        match result["status"]:
+            case "success":
+                report.models_built += node["resource_type"] == "model"
+            case "pass":
+                report.tests_passed += 1
+            case "warn":
+                report.tests_warned.append(f"{node['name']}: {result['failures']} rows")
+            case "fail":
+                rows = _failing_rows(result["compiled_code"], run.settings.warehouse_path)
+                report.tests_failed.append(f"test {node['name']} found {result['failures']} rows, such as {rows}")
+            case "error":
+                report.tests_failed.append(f"{node['name']} could not be built: {result['message'].strip()}")
+
+
+def _failing_rows(test_sql: str, warehouse_path: Path) -> str:
+    """A few of the rows that a data test selects."""
+    with duckdb.connect(str(warehouse_path), read_only=True) as connection:
+        rows = connection.execute(f"select * from ({test_sql}) limit 3")  # noqa: S608 - the test's own SQL
+        names = [column[0] for column in rows.description or []]
+        return "; ".join(
+            ", ".join(f"{name}={value}" for name, value in zip(names, row, strict=True)) for row in rows.fetchall()
+        )
+
+
+def published_models() -> Sequence[Mapping[str, Any]]:
+    """Manifest nodes of the models marked `meta.publish`, in the order of their names."""
+    models = (node for node in _manifest()["nodes"].values() if node["resource_type"] == "model")
+    return sorted((node for node in models if node["config"]["meta"].get("publish")), key=lambda node: node["name"])
+
+
+def published_assets() -> list[tuple[str, dg.AssetKey]]:
+    """Each published table and the asset of the model behind it."""
+    translator = Translator()
+    return [(node["alias"], translator.get_asset_key(node)) for node in published_models()]
+
+
+def table_specs() -> list[TableSpec]:
+    """What `warehouse.publish` needs to know of each published model."""
+    return [
+        TableSpec(
+            name=node["alias"],
+            relation=f"{node['schema']}.{node['alias']}",
+            primary_key=tuple(node["config"]["meta"]["primary_key"]),
+            description=node["description"].strip(),
+            columns={name: column["description"].strip() for name, column in node["columns"].items()},
+            contract=bool(node["config"]["contract"]["enforced"]),
+        )
+        for node in published_models()
+    ]
+
+
+def published_key(name: str) -> dg.AssetKey:
+    """The asset of a published table, beside the model it is published from."""
+    return dg.AssetKey(["postgres", name])

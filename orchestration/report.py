@@ -1,0 +1,67 @@
+"""What a run did, in numbers: filled by the steps, read by the summary, the demo and `--json`."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from dlt_sources.bitrix24.load import EntityReport
+from warehouse.publish import PublishedTable
+
+
+class Reporter(Protocol):
+    """Shows a run's progress while it goes on."""
+
+    def rows(self, entity: str, rows: int, share: float | None) -> None:
+        """`rows` read so far of one raw table; `share` of its ids, 0 to 1, None while unknown."""
+
+    def step(self, phase: str, done: int, total: int | None) -> None:
+        """`done` of `total` pieces of a phase."""
+
+
+class Silent:
+    """Shows nothing: scheduled runs keep their story in Dagster's log."""
+
+    def rows(self, entity: str, rows: int, share: float | None) -> None:
+        """Nothing to show."""
+
+    def step(self, phase: str, done: int, total: int | None) -> None:
+        """Nothing to show."""
+
+
+@dataclass
+class RunReport:
+    """The numbers of one run. Seconds are wall clock; `operating_seconds` are the portal's own."""
+
+    run_id: str = ""
+    portal: str = ""
+    as_of: datetime | None = None
+    entities: list[EntityReport] = field(default_factory=list)
+    requests: int = 0
+    commands: int = 0
+    refusals: int = 0
+    retries: int = 0
+    operating_seconds: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    models_built: int = 0
+    tests_passed: int = 0
+    tests_warned: list[str] = field(default_factory=list)
+    tests_failed: list[str] = field(default_factory=list)
+    published: list[PublishedTable] = field(default_factory=list)
+    succeeded: bool = False
+    error: str | None = None
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to a phase."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values, for JSON."""
+        return asdict(self)

@@ -1,0 +1,127 @@
+"""What holds during one run: the warehouse's lock, its ledger and report, and the clearing up after killed runs."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from dlt_sources.bitrix24.client import BitrixClient
+from dlt_sources.bitrix24.errors import BitrixError, ConfigurationError, PortalUnavailable
+from dlt_sources.bitrix24.webhook import Webhook, protect_logs
+from dlt_sources.files import InputFileError
+from orchestration.report import Reporter, RunReport, Silent
+from warehouse.errors import WarehouseError
+from warehouse.ledger import Ledger
+from warehouse.lock import WarehouseLock
+from warehouse.postgres import EmbeddedPostgres, ExternalPostgres, PublishTarget
+from warehouse.settings import Settings
+
+JOB = "bitrix24_sync"
+EXPECTED = (BitrixError, InputFileError, WarehouseError)
+# a run launched by the daemon reaches the lock within seconds of its start; an older one without the lock is dead
+SETTLED_S = 10
+
+
+@dataclass
+class SyncRun:
+    """Everything the steps of one run share. Created once per run, in the process that holds the lock."""
+
+    settings: Settings
+    ledger: Ledger
+    reporter: Reporter = field(default_factory=Silent)
+    report: RunReport = field(default_factory=RunReport)
+    _client: BitrixClient | None = None
+
+    @property
+    def client(self) -> BitrixClient:
+        """One client per run: all entities share its request bucket and its operating budgets."""
+        if self._client is None:
+            webhook = webhook_of(self.settings)
+            self._client = BitrixClient(webhook, share=self.settings.bitrix24_limit_share)
+        return self._client
+
+    def count_usage(self) -> None:
+        """Put what the client has asked of the portal so far into the report."""
+        usage = self.client.usage
+        self.report.requests, self.report.commands = usage.requests, usage.commands
+        self.report.refusals, self.report.retries = usage.refusals, usage.retries
+        self.report.operating_seconds = sum(usage.operating_s.values())
+
+
+def webhook_of(settings: Settings) -> Webhook:
+    """The webhook of the settings, its secret guarded in every log from here on."""
+    if settings.bitrix24_webhook_url is None:
+        raise ConfigurationError(
+            "BITRIX24_WEBHOOK_URL is not set. Create an incoming webhook in Bitrix24 (Developer resources, Other, "
+            "Incoming webhook) and put its URL into .env; `make demo` needs none."
+        )
+    webhook = Webhook.parse(settings.bitrix24_webhook_url.get_secret_value())
+    protect_logs(webhook)
+    os.environ.pop("BITRIX24_WEBHOOK_URL", None)  # children (dbt, PostgreSQL) have no use for it
+    return webhook
+
+
+@contextmanager
+def sync_run(settings: Settings, run_id: str, instance: dg.DagsterInstance, reporter: Reporter) -> Iterator[SyncRun]:
+    """Hold the warehouse from a run's first step to its last; on the way out the ledger knows how it ended."""
+    with WarehouseLock(settings.warehouse_path, f"run {run_id[:8]}"):
+        close_dead_runs(instance, alive=run_id)
+        run = SyncRun(settings, Ledger(settings.warehouse_path), reporter, RunReport(run_id=run_id))
+        try:
+            yield run
+        finally:
+            if not run.report.succeeded:
+                run.ledger.fail_run(run_id, run.report.error or "stopped")
+
+
+@dg.resource(description="The lock, the ledger and the report of one run")
+def sync_run_resource(context: dg.InitResourceContext) -> Iterator[SyncRun]:
+    """The run of a job that Dagster launched."""
+    if context.instance is None or context.run_id is None:
+        raise dg.DagsterInvariantViolationError("the run resource exists only inside a run")
+    with known_errors(), sync_run(Settings(), context.run_id, context.instance, Silent()) as run:
+        yield run
+
+
+def close_dead_runs(instance: dg.DagsterInstance, *, alive: str | None = None) -> list[str]:
+    """Mark as failed the runs that a kill left STARTED: they would block the queue for ever.
+
+    Call it only while holding the lock, which no live run can then hold.
+    """
+    unfinished = dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
+    closed = []
+    for record in instance.get_run_records(unfinished):
+        run = record.dagster_run
+        if run.run_id != alive and (record.start_time or 0.0) < time.time() - SETTLED_S:
+            instance.report_run_failed(run, "The process of this run ended without a word; the next run takes over.")
+            closed.append(run.run_id)
+    return closed
+
+
+def marts_target(settings: Settings) -> PublishTarget:
+    """The server of MARTS_POSTGRES_URL, or the embedded one beside the warehouse."""
+    if settings.marts_postgres_url is not None:
+        return ExternalPostgres(settings.marts_postgres_url.get_secret_value())
+    return EmbeddedPostgres(settings.paths.postgres, timezone=settings.reporting_tz)
+
+
+@contextmanager
+def known_errors() -> Iterator[None]:
+    """Turn a failure that has a plain message into Dagster's Failure with that message; only an outage is retried."""
+    try:
+        yield
+    except Exception as error:
+        known = next((link for link in _chain(error) if isinstance(link, EXPECTED)), None)
+        if known is None:
+            raise
+        raise dg.Failure(str(known), allow_retries=isinstance(known, PortalUnavailable)) from None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what caused it; dlt wraps ours several times."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,295 @@
+"""Raw tables against the ground truth of the stand-in portal, over real HTTP."""
+
+import json
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from demo.server.core import PortalOptions
+from demo.server.running import PortalControl, running_portal
+from demo.world import World
+from dlt_sources.bitrix24 import schema
+from dlt_sources.bitrix24.client import BitrixClient
+from dlt_sources.bitrix24.errors import AccessError
+from dlt_sources.bitrix24.load import EntityReport, Position, load_portal, load_product_rows, make_pipeline
+from dlt_sources.bitrix24.preflight import inspect
+from dlt_sources.bitrix24.webhook import Webhook
+
+NOW = datetime.fromisoformat("2026-06-15T12:00:00+03:00")
+NOT_READ = {"currency_rates", "custom_field_options", "deal_product_rows"}  # compared by tests of their own
+
+
+class HurriedClock:
+    """The client's clock: waiting costs no time here, because these portals keep no limits."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.slept
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+
+class Warehouse:
+    """A warehouse file that follows one portal; `crash_at` stops a run after that many packages."""
+
+    def __init__(self, folder: Path, portal: PortalControl) -> None:
+        self.folder, self.path, self.portal = folder, folder / "bitrix24.duckdb", portal
+        self.kept: dict[str, Position] = {}
+        self.saves = 0
+        self.crash_at: int | None = None
+        self.requests = 0
+
+    def positions(self) -> Mapping[str, Position]:
+        return dict(self.kept)
+
+    def save(self, positions: Mapping[str, Position], reports: Sequence[EntityReport]) -> None:
+        self.kept.update(positions)
+        self.saves += 1
+        if self.saves == self.crash_at:
+            raise KeyboardInterrupt
+
+    def sync(self, **options: Any) -> dict[str, EntityReport]:
+        """Load everything, product rows of deals that changed included."""
+        hurried = HurriedClock()
+        webhook = Webhook.parse(self.portal.webhook_url)
+        with BitrixClient(webhook, clock=hurried, sleep=hurried.sleep) as client:
+            facts = inspect(client)
+            pipeline = make_pipeline(self.path, self.folder / "bitrix24.dlt")
+            reports = load_portal(
+                client, pipeline, self, as_of=facts.as_of, reporting_tz="Europe/Moscow", progress=_silent,
+                max_ids=facts.max_ids, **options,
+            )  # fmt: skip
+            reports.append(load_product_rows(client, pipeline, self.owners(), as_of=facts.as_of, progress=_silent))
+            self.requests = client.usage.requests
+        return {report.entity: report for report in reports}
+
+    def owners(self) -> list[tuple[int, str]]:
+        """Deals whose product rows are not those of their present version."""
+        return [
+            (int(deal), modified)
+            for deal, modified in self.rows(
+                "select id, date_modify from raw_bitrix24.deals as deals where not exists (select 1 from "
+                "raw_bitrix24.deal_product_rows where owner_id = deals.id and _owner_date_modify = deals.date_modify)"
+            )
+        ]
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.path)) as connection:
+            return connection.execute(sql).fetchall()
+
+    def table(self, table: str) -> dict[tuple[str, ...], dict[str, str | None]]:
+        with duckdb.connect(str(self.path)) as connection:
+            cursor = connection.execute(f"select * from raw_bitrix24.{table}")
+            names = [column[0] for column in cursor.description]
+            found = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+        keyed = {tuple(str(row[name]) for name in schema.KEYS[table]): row for row in found}
+        assert len(keyed) == len(found), f"{table} repeats a key"
+        return keyed
+
+
+def _silent(entity: str, rows: int, share: float | None) -> None:
+    assert share is None or 0 <= share <= 1
+
+
+@contextmanager
+def followed(folder: Path, *, deals: int = 60, seed: int = 5, **options: Any) -> Iterator[Warehouse]:
+    settings = {"limits": False, "frozen": True, **options}
+    with running_portal(World.generate(seed, deals, NOW), PortalOptions(seed=seed, **settings)) as portal:
+        yield Warehouse(folder, portal)
+
+
+def plain(name: str) -> str:
+    """`dateModify`, `DATE_MODIFY` and `date_modify` are one name."""
+    return name.replace("_", "").lower()
+
+
+def matches(raw: str | None, truth: Any) -> bool:
+    """Whether a raw text is what the portal's value looks like on the wire."""
+    if truth is None or raw is None:
+        return truth is raw
+    if isinstance(truth, str):
+        return raw == truth.replace("\0", "")
+    return bool(json.loads(raw) == truth)
+
+
+def assert_equal_to_truth(warehouse: Warehouse, *, but_for: Collection[str] = ()) -> None:
+    truth = warehouse.portal.truth()
+    for table in schema.TABLES:
+        if table in NOT_READ:
+            continue
+        expected = {}
+        for row in truth[table]:
+            by_name = {plain(key): value for key, value in row.items()}
+            expected[tuple(str(by_name[plain(name)]) for name in schema.KEYS[table])] = by_name
+        found = warehouse.table(table)
+        assert found.keys() == expected.keys(), table
+        columns = set(schema.TABLES[table]) | {
+            key.lower() for row in truth[table] for key in row
+            if key.startswith("UF_") and table in schema.WITH_CUSTOM_FIELDS
+        }  # fmt: skip
+        for key, row in found.items():
+            differing = {
+                name: (row[name], expected[key].get(plain(name)))
+                for name in columns - set(but_for)
+                if not matches(row[name], expected[key].get(plain(name)))
+            }
+            assert not differing, (table, key, differing)
+    assert_options_equal_truth(warehouse, truth)
+    assert_product_rows_equal_truth(warehouse, truth)
+
+
+def assert_options_equal_truth(warehouse: Warehouse, truth: Mapping[str, Any]) -> None:
+    expected = {
+        (field["ENTITY_ID"], field["FIELD_NAME"], option["ID"]): option["VALUE"]
+        for field in truth["custom_fields"]
+        for option in field.get("LIST", [])
+    }
+    assert expected
+    assert {key: row["value"] for key, row in warehouse.table("custom_field_options").items()} == expected
+
+
+def assert_product_rows_equal_truth(warehouse: Warehouse, truth: Mapping[str, Any]) -> None:
+    fields = {"id": "id", "product_name": "productName", "price": "price", "quantity": "quantity", "sort": "sort"}
+    expected = {
+        (str(row["ownerId"]), str(row["id"])): {name: row[key] for name, key in fields.items()}
+        for row in truth["deal_product_rows"]
+    }
+    modified = {row["ID"]: row["DATE_MODIFY"] for row in truth["deals"]}
+    found = warehouse.rows(
+        f"select owner_id, _owner_date_modify, {', '.join(fields)} from raw_bitrix24.deal_product_rows"
+    )
+    assert {owner: seen for owner, seen, *_ in found} == modified
+    with_rows = {(owner, values[0]): values for owner, _, *values in found if values[0] is not None}
+    assert with_rows.keys() == expected.keys()
+    for key, values in with_rows.items():
+        for name, value in zip(fields, values, strict=True):
+            assert matches(value, expected[key][name]), (key, name, value)
+    owners_with_rows = {owner for owner, _ in expected}
+    empty = [owner for owner, _, number, *_ in found if number is None]
+    assert sorted(empty) == sorted(modified.keys() - owners_with_rows)
+
+
+def test_raw_tables_equal_the_portal_and_follow_it(tmp_path: Path) -> None:
+    """Every row and value of every table, after a first load and after days of work; the later runs are cheap."""
+    with followed(tmp_path, deals=150) as warehouse:
+        first = warehouse.sync()
+        assert_equal_to_truth(warehouse)
+        assert {name: report.note for name, report in first.items() if report.note} == {}
+        read = {name: report for name, report in first.items() if name != "deal_product_rows"}
+        assert all(report.rows_new == report.rows_read and report.rows_changed == 0 for report in read.values())
+
+        before = {table: warehouse.table(table) for table in ("deals", "leads", "activities", "tasks")}
+        warehouse.portal.advance(2)
+        warehouse.portal.reset_stats()
+        second = warehouse.sync()
+        # activity alone does not change a row's DATE_MODIFY, so its mark may be as old as the row's last change
+        assert_equal_to_truth(warehouse, but_for=schema.LAST_ACTIVITY)
+        assert warehouse.portal.stats()["requests"] == warehouse.requests <= 4
+        for table, old in before.items():
+            now = warehouse.table(table)
+            ignored = {"_loaded_at"}
+            changed = [
+                key for key in old
+                if {k: v for k, v in now[key].items() if k not in ignored}
+                != {k: v for k, v in old[key].items() if k not in ignored}
+            ]  # fmt: skip
+            assert second[table].rows_new == len(now.keys() - old.keys()), table
+            assert second[table].rows_changed == len(changed) > 0, table
+
+
+@pytest.mark.parametrize("packages", [1, 2, 4])
+def test_a_stopped_run_is_finished_by_the_next(tmp_path: Path, packages: int) -> None:
+    """Stopped between packages of the first load; the world goes on meanwhile."""
+    with followed(tmp_path) as warehouse:
+        warehouse.crash_at = packages
+        with pytest.raises(KeyboardInterrupt):
+            warehouse.sync(package_rows=150)
+        warehouse.crash_at = None
+        warehouse.portal.advance(1)
+        warehouse.sync(package_rows=150)
+        assert_equal_to_truth(warehouse, but_for=schema.LAST_ACTIVITY)
+
+
+def test_faults_of_the_portal_leave_no_gap(tmp_path: Path) -> None:
+    """Refusals, broken pages, cut connections and blocked methods at once."""
+    plan = {"limit_503": 0.08, "limit_429": 0.08, "error_500": 0.05, "html_502": 0.05, "html_200": 0.03}
+    plan |= {"reset": 0.05, "truncate": 0.05}
+    with followed(tmp_path) as warehouse:
+        warehouse.portal.faults(plan)
+        warehouse.sync()
+        warehouse.portal.faults({})
+        assert_equal_to_truth(warehouse)
+
+
+def test_rows_that_change_while_they_are_read_are_caught_by_the_next_run(tmp_path: Path) -> None:
+    """New and changed rows between two requests: the watermark is the start of the run, so none falls between."""
+    with followed(tmp_path, frozen=False) as warehouse:
+        warehouse.portal.faults({"insert": 0.4, "update": 0.6})
+        warehouse.sync()
+        warehouse.portal.faults({})
+        warehouse.sync()
+        assert_equal_to_truth(warehouse)
+
+
+def test_since_first_and_the_rest_later(tmp_path: Path) -> None:
+    """Recent rows come first, and the plain run after it completes the history."""
+    with followed(tmp_path) as warehouse:
+        since = datetime.fromisoformat("2026-05-01T00:00:00+03:00")
+        warehouse.sync(since=since)
+        modified = [datetime.fromisoformat(row["date_modify"] or "") for row in warehouse.table("deals").values()]
+        truth = [datetime.fromisoformat(row["DATE_MODIFY"]) for row in warehouse.portal.truth()["deals"]]
+        assert sorted(modified) == sorted(moment for moment in truth if moment >= since)
+        assert 0 < len(modified) < len(truth)
+        warehouse.sync()
+        assert_equal_to_truth(warehouse)
+
+
+def test_a_missing_scope_costs_only_its_tables(tmp_path: Path) -> None:
+    """Calls and tasks stay empty with a note; when the scopes come, so do their rows."""
+    with followed(tmp_path) as warehouse:
+        warehouse.portal.faults({"missing_scopes": ["telephony", "task"]})
+        reports = warehouse.sync()
+        assert {name for name, report in reports.items() if report.note} == {"calls", "tasks", "time_entries"}
+        assert warehouse.table("calls") == {}
+        warehouse.portal.faults({})
+        warehouse.sync()
+        assert_equal_to_truth(warehouse)
+
+
+def test_a_revoked_webhook_ends_the_run_at_once(tmp_path: Path) -> None:
+    """One clear error, nothing retried."""
+    with followed(tmp_path, deals=30) as warehouse:
+        warehouse.portal.faults({"revoked": True})
+        with pytest.raises(AccessError):
+            warehouse.sync()
+        assert warehouse.portal.stats()["requests"] == 1
+
+
+def test_a_method_whose_time_is_used_up_is_read_to_its_end(tmp_path: Path) -> None:
+    """A budget that one table exceeds: its method is refused until a reset, and in the end nothing is missing."""
+    limits = {"limits": True, "frozen": False, "rate": 1000.0, "burst": 1000.0}
+    with followed(tmp_path, deals=60, operating_budget=0.1, operating_window=2.0, **limits) as warehouse:
+        webhook = Webhook.parse(warehouse.portal.webhook_url)
+        with BitrixClient(webhook, share=1) as client:
+            reports = load_portal(
+                client,
+                make_pipeline(warehouse.path, tmp_path / "bitrix24.dlt"),
+                warehouse,
+                as_of=NOW,
+                reporting_tz="Europe/Moscow",
+                progress=_silent,
+            )
+            client_refusals = client.usage.refusals
+        assert client_refusals == sum(report.refusals for report in reports) > 0
+        truth = warehouse.portal.truth()
+        assert {int(row["ID"]) for row in truth["deals"]} == {int(key[0]) for key in warehouse.table("deals")}
+        assert {row["ID"] for row in truth["activities"]} == {key[0] for key in warehouse.table("activities")}

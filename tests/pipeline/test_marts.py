@@ -1,0 +1,37 @@
+"""The whole way, from a portal over HTTP to PostgreSQL, against answers worked out apart from the SQL."""
+
+import pytest
+from pipeline.compare import PRIMARY_KEYS, compare
+from pipeline.rehearsal import TwoDays
+
+MOST_REQUESTS_OF_A_DAY = 0.1
+
+
+@pytest.mark.parametrize("mart", PRIMARY_KEYS)
+def test_a_first_load_gives_the_right_marts(two_days: TwoDays, mart: str) -> None:
+    """Every cell of every mart, or the pipeline lost a row or misread a rule."""
+    assert two_days.first.answers[mart]
+    differences = compare(mart, PRIMARY_KEYS[mart], two_days.first.answers[mart], two_days.first.marts[mart])
+    assert not differences, "\n".join(differences)
+
+
+@pytest.mark.parametrize("mart", PRIMARY_KEYS)
+def test_a_day_later_they_are_right_again(two_days: TwoDays, mart: str) -> None:
+    """An incremental run that misses a change, or counts one twice, ends elsewhere than a first load would."""
+    assert two_days.second.answers[mart] != two_days.first.answers[mart]
+    differences = compare(mart, PRIMARY_KEYS[mart], two_days.second.answers[mart], two_days.second.marts[mart])
+    assert not differences, "\n".join(differences)
+
+
+def test_a_day_costs_a_tenth_of_the_first_load(two_days: TwoDays) -> None:
+    """Requests as the portal counted them; it shares them with people and other applications."""
+    first, second = two_days.first.stats["requests"], two_days.second.stats["requests"]
+    assert second <= first * MOST_REQUESTS_OF_A_DAY
+
+
+def test_the_summary_agrees_with_the_portal(two_days: TwoDays) -> None:
+    """A summary that counts otherwise than the portal cannot be used to talk to its administrator."""
+    for sync in (two_days.first, two_days.second):
+        assert sync.summary["requests"] == sync.stats["requests"]
+        assert sync.summary["refusals"] == 0
+        assert sync.summary["succeeded"]
