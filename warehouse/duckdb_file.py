@@ -49,9 +49,12 @@ def open_warehouse(
 
 def _connect(path: Path, read_only: bool, deadline: float) -> duckdb.DuckDBPyConnection:
     while True:
+        is_new = not path.exists()
         try:
             return duckdb.connect(path, read_only=read_only)
         except duckdb.IOException as error:
+            if is_new and "No space left" in str(error):
+                path.unlink(missing_ok=True)  # half a header, which no later run could open
             if "lock" not in str(error) or time.monotonic() >= deadline:
                 raise _explain(path, error) from error
         except duckdb.Error as error:

@@ -1,5 +1,6 @@
 """Where the marts are published: an embedded PostgreSQL server on loopback, or a server of the user's own."""
 
+import errno
 import fcntl
 import importlib.util
 import json
@@ -114,6 +115,7 @@ class EmbeddedPostgres:
         with self._exclusively(account):
             passwords = self._passwords()
             if not self._wait_until_answering(passwords):
+                self._check_port()
                 self._create_cluster(account, passwords)
                 self._launch(account)
             self._ensure_database(passwords)
@@ -231,6 +233,8 @@ class EmbeddedPostgres:
         return int((self._data / "postmaster.pid").read_text().splitlines()[3]) if running else None
 
     def _folder_error(self, error: OSError) -> PostgresError:
+        if error.errno == errno.ENOSPC:
+            return PostgresError(f"The disk of {self.folder} is full: free some space, then run this command again.")
         return PostgresError(
             f"The folder of the embedded PostgreSQL {self.folder} cannot be used by this user ({error.strerror}). "
             "Run this command as the folder's owner, or set WAREHOUSE_PATH to another place."
@@ -261,16 +265,18 @@ class EmbeddedPostgres:
         (self._data / "postgresql.conf").write_text(SERVER_CONF.format(port=self._port()))
         (self._data / "pg_hba.conf").write_text(SERVER_HBA)
 
-    def _launch(self, account: Account) -> None:
-        # Not ours, see `_server_pid`. PostgreSQL keeps off when the number of a dead server belongs to a living process
-        # of its user; sessions that outlived their server it finds by the folder's shared memory, not by this file.
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
+    def _check_port(self) -> None:
         if not _is_free(self._port()):
             raise PostgresError(
                 f"Port {self._port()}, kept for this warehouse's PostgreSQL, is taken by another program. Stop that "
                 f"program; or remove {self.folder / 'port'} and start again: a new port is chosen, and BI tools "
                 "need it in their connections."
             )
+
+    def _launch(self, account: Account) -> None:
+        # Not ours, see `_server_pid`. PostgreSQL keeps off when the number of a dead server belongs to a living process
+        # of its user; sessions that outlived their server it finds by the folder's shared memory, not by this file.
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
         deadline = time.monotonic() + ORPHANS_WAIT_S
         while True:
             try:
@@ -441,8 +447,14 @@ def explain(error: Exception, address: str) -> str:
 
 _ADVICE: Sequence[tuple[frozenset[str], tuple[str, ...], str]] = (
     (
+        frozenset(),
+        ("no pg_hba.conf entry",),
+        " lets nobody in like this (its pg_hba.conf). It may insist on TLS: add ?sslmode=require to "
+        "MARTS_POSTGRES_URL; or ask its administrator.",
+    ),
+    (
         frozenset({"28P01", "28000"}),
-        ("password authentication failed", "no password supplied", "no pg_hba.conf entry"),
+        ("password authentication failed", "no password supplied"),
         " does not accept this user or password. Correct MARTS_POSTGRES_URL; for the embedded server run "
         "`b24 postgres stop`, then `b24 postgres start`.",
     ),
@@ -455,7 +467,7 @@ _ADVICE: Sequence[tuple[frozenset[str], tuple[str, ...], str]] = (
         frozenset({"42501"}),
         (),
         " does not give this user enough rights: it must be able to create schemas in the database, and own the "
-        "schemas marts and marts_publish.",
+        "schemas marts, analyst and marts_publish.",
     ),
     (
         frozenset({"3D000"}),

@@ -1,10 +1,10 @@
 """Publishing the finished marts to PostgreSQL: staged aside, then the difference in one transaction."""
 
+import contextlib
 import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -179,7 +179,7 @@ def publish(
     return [changes[spec.name] for spec in tables]
 
 
-@contextmanager
+@contextlib.contextmanager
 def _session(target: PublishTarget) -> Iterator[psycopg.Connection[Any]]:
     """A session in autocommit mode that no other publisher shares the server with."""
     with psycopg.connect(
@@ -195,7 +195,12 @@ def _session(target: PublishTarget) -> Iterator[psycopg.Connection[Any]]:
                     f"Another publish to {target.address} is under way. Wait until it ends, then run `b24 publish`."
                 )
             time.sleep(0.2)
-        yield con
+        try:
+            yield con
+        except Exception:
+            with contextlib.suppress(psycopg.Error):
+                _clear_staging(con)  # the disk may just have run full
+            raise
 
 
 def _clear_staging(con: psycopg.Connection[Any]) -> None:

@@ -1045,12 +1045,10 @@ def test_a_process_ends_with_its_parent() -> None:
         "import time; from demo.server import PortalProcess\n"
         "print(PortalProcess.start(seed=3, deals=20).pid, flush=True); time.sleep(60)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout
-    pid = int(parent.stdout.readline())
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    parent.stdout.close()
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 20
     while _is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.1)
