@@ -191,7 +191,7 @@ serve.__doc__ = """A portal that speaks Bitrix24's REST: a believable company be
 It pages, filters, batches, limits and fails as the real one does. It prints its webhook URL; Ctrl+C ends it.
 """
 
-app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 app.command(epilog=_EPILOG)(serve)
 
 if __name__ == "__main__":

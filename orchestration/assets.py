@@ -45,7 +45,11 @@ def raw_key(table: str) -> dg.AssetKey:
             for table in schema.TABLES
             if table != PRODUCT_ROWS
         ),
-        *(dg.AssetSpec(dg.AssetKey(["ops", table]), group_name="ops", kinds={"duckdb"}) for table in LEDGER),
+        # what was read is written down once it is loaded
+        *(
+            dg.AssetSpec(["ops", table], deps=[raw_key("deals")], group_name="ops", kinds={"duckdb"})
+            for table in LEDGER
+        ),
     ],
     pool="warehouse",
     retry_policy=RETRY_OUTAGE,
@@ -58,14 +62,15 @@ def bitrix24_tables(
     with known_errors(), report.phase("extract"):
         facts = preflight.inspect(sync_run.client)
         report.portal = sync_run.client.host
-        report.as_of = datetime.fromisoformat(config.as_of) if config.as_of else facts.as_of
+        as_of = datetime.fromisoformat(config.as_of) if config.as_of else facts.as_of
         sync_run.ledger.bind_portal(report.portal)
-        sync_run.ledger.start_run(report.run_id, report.as_of)
+        sync_run.ledger.start_run(report.run_id, as_of)
+        report.as_of = as_of
         report.entities = load_portal(
             sync_run.client,
             make_pipeline(settings.warehouse_path, settings.paths.dlt),
             sync_run.ledger,
-            as_of=report.as_of,
+            as_of=as_of,
             reporting_tz=settings.reporting_tz,
             full=config.full,
             since=_start_of(config.since, settings),
@@ -154,6 +159,7 @@ def dbt_models(settings: Settings) -> dg.AssetsDefinition:
         if report.tests_failed:
             raise dg.Failure("Nothing is published: " + "; ".join(report.tests_failed), allow_retries=False)
         sync_run.ledger.mark_built(report.run_id)
+        report.built = True
 
     return models
 
@@ -203,7 +209,7 @@ def publish_marts(sync_run: SyncRun, *, allow_shrink: bool = False) -> None:
         report.published = publish(
             settings.warehouse_path,
             marts_target(settings),
-            dbt.table_specs(),
+            dbt.table_specs(sync_run.ledger.custom_field_labels()),
             PublishInfo(last.run_id, last.as_of, sync_run.ledger.portal_host()),
             shrink_guard=settings.publish_shrink_guard,
             allow_shrink=allow_shrink,

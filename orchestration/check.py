@@ -92,7 +92,8 @@ def print_check(facts: PortalFacts, host: str, share: float) -> bool:
         else f"the request rate at our share of {share:g}"
     )
     console.print(
-        f"First load: about {load.requests:,} requests for {load.pages:,} pages, {_duration(load.seconds)}; {limit} binds."
+        f"First load: about {load.requests:,} requests for {load.pages:,} pages, {_duration(load.seconds)}; "
+        f"{limit} binds."
     )
     for problem in problems:
         console.print(f"[yellow]![/] {escape(problem)}", highlight=False)

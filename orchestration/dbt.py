@@ -135,19 +135,29 @@ def published_assets() -> list[tuple[str, dg.AssetKey]]:
     return [(node["alias"], translator.get_asset_key(node)) for node in published_models()]
 
 
-def table_specs() -> list[TableSpec]:
-    """What `warehouse.publish` needs to know of each published model."""
-    return [
-        TableSpec(
-            name=node["alias"],
-            relation=f"{node['schema']}.{node['alias']}",
-            primary_key=tuple(node["config"]["meta"]["primary_key"]),
-            description=node["description"].strip(),
-            columns={name: column["description"].strip() for name, column in node["columns"].items()},
-            contract=bool(node["config"]["contract"]["enforced"]),
+def table_specs(custom_field_labels: Mapping[str, Mapping[str, str]]) -> list[TableSpec]:
+    """What `warehouse.publish` needs to know of each published model.
+
+    Args:
+        custom_field_labels: `CRM_DEAL` -> column -> the portal's own label, for the models of custom fields.
+    """
+    specs = []
+    for node in published_models():
+        meta = node["config"]["meta"]
+        labels = {
+            k: v for entity in meta.get("custom_fields_of", ()) for k, v in custom_field_labels.get(entity, {}).items()
+        }
+        specs.append(
+            TableSpec(
+                name=node["alias"],
+                relation=f"{node['schema']}.{node['alias']}",
+                primary_key=tuple(meta["primary_key"]),
+                description=node["description"].strip(),
+                columns=labels | {name: column["description"].strip() for name, column in node["columns"].items()},
+                contract=bool(node["config"]["contract"]["enforced"]),
+            )
         )
-        for node in published_models()
-    ]
+    return specs
 
 
 def published_key(name: str) -> dg.AssetKey:

@@ -9,9 +9,9 @@ from pydantic import SecretStr
 from rich.table import Table
 
 from demo.server.running import PortalProcess
-from orchestration.cli import run_sync
 from orchestration.console import LiveProgress, console, summary_table
 from orchestration.report import RunReport
+from orchestration.sync import run_sync
 from warehouse.postgres import EmbeddedPostgres
 from warehouse.settings import Settings
 
@@ -74,7 +74,7 @@ def run_demo(*, keep: bool) -> RunReport:
     """Start the stand-in portal, sync, let a day pass, sync again; returns the last report, good or bad."""
     settings = _fresh_settings()
     console.print("[bold]A stand-in portal starts[/]: a Russian B2B company of 24 months")
-    portal = PortalProcess.start(seed=SEED, deals=DEALS, inputs=settings.inputs_path)
+    portal = PortalProcess.start(seed=SEED, deals=DEALS, inputs=settings.inputs_path, outlive=keep)
     try:
         settings = settings.model_copy(update={"bitrix24_webhook_url": SecretStr(portal.webhook_url)})
         reports: list[tuple[str, RunReport]] = []
@@ -98,7 +98,7 @@ def run_demo(*, keep: bool) -> RunReport:
 
 def _fresh_settings() -> Settings:
     """A folder and a database of its own; what an earlier demo left goes first."""
-    os.environ["DAGSTER_HOME"] = ""
+    os.environ.pop("DAGSTER_HOME", None)
     settings = Settings(
         _env_file=None,
         bitrix24_webhook_url=None,

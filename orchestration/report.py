@@ -50,6 +50,7 @@ class RunReport:
     tests_warned: list[str] = field(default_factory=list)
     tests_failed: list[str] = field(default_factory=list)
     published: list[PublishedTable] = field(default_factory=list)
+    built: bool = False  # the marts passed their tests; publishing may still fail
     succeeded: bool = False
     error: str | None = None
 

@@ -21,8 +21,9 @@ from warehouse.settings import Settings
 
 JOB = "bitrix24_sync"
 EXPECTED = (BitrixError, InputFileError, WarehouseError)
-# a run launched by the daemon reaches the lock within seconds of its start; an older one without the lock is dead
-SETTLED_S = 10
+# from its start a run takes seconds to reach the lock, from its launch up to minutes; without it after that, it is dead
+SETTLED_S = {dg.DagsterRunStatus.STARTING: 300, dg.DagsterRunStatus.STARTED: 30, dg.DagsterRunStatus.CANCELING: 30}
+LOCK_WAIT_S = 5  # the sensor and the schedule hold it for a moment
 
 
 @dataclass
@@ -67,13 +68,13 @@ def webhook_of(settings: Settings) -> Webhook:
 @contextmanager
 def sync_run(settings: Settings, run_id: str, instance: dg.DagsterInstance, reporter: Reporter) -> Iterator[SyncRun]:
     """Hold the warehouse from a run's first step to its last; on the way out the ledger knows how it ended."""
-    with WarehouseLock(settings.warehouse_path, f"run {run_id[:8]}"):
+    with WarehouseLock(settings.warehouse_path, f"run {run_id[:8]}", wait_seconds=LOCK_WAIT_S):
         close_dead_runs(instance, alive=run_id)
         run = SyncRun(settings, Ledger(settings.warehouse_path), reporter, RunReport(run_id=run_id))
         try:
             yield run
         finally:
-            if not run.report.succeeded:
+            if run.report.as_of is not None and not run.report.built:
                 run.ledger.fail_run(run_id, run.report.error or "stopped")
 
 
@@ -91,11 +92,12 @@ def close_dead_runs(instance: dg.DagsterInstance, *, alive: str | None = None) -
 
     Call it only while holding the lock, which no live run can then hold.
     """
-    unfinished = dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
+    unfinished = dg.RunsFilter(job_name=JOB, statuses=list(SETTLED_S))
     closed = []
     for record in instance.get_run_records(unfinished):
         run = record.dagster_run
-        if run.run_id != alive and (record.start_time or 0.0) < time.time() - SETTLED_S:
+        since = record.start_time or record.update_timestamp.timestamp()
+        if run.run_id != alive and since < time.time() - SETTLED_S[run.status]:
             instance.report_run_failed(run, "The process of this run ended without a word; the next run takes over.")
             closed.append(run.run_id)
     return closed

@@ -305,6 +305,15 @@ class Ledger:
                 )
         return len(new)
 
+    def custom_field_labels(self) -> dict[str, dict[str, str]]:
+        """The portal's label of each custom field at first sight: `CRM_DEAL` -> column name -> label."""
+        with self._transaction() as con:
+            rows = con.execute("select entity_id, column_name, coalesce(label, field_code) from ops.custom_field_names")
+            labels: dict[str, dict[str, str]] = {}
+            for entity_id, name, label in rows.fetchall():
+                labels.setdefault(entity_id, {})[name] = label
+        return labels
+
     # the file
 
     @contextmanager

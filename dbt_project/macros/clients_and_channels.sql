@@ -35,3 +35,6 @@
 {%- endmacro %}
 
 {% macro months_between(start, finish) -%} date_diff('month', {{ start }}, {{ finish }}) {%- endmacro %}
+
+{# Number of the stretch of so many seconds, counted from 1970, in which an instant lies. #}
+{% macro span_number(instant, seconds) -%} cast(floor(epoch({{ instant }}) / {{ seconds }}) as bigint) {%- endmacro %}

@@ -40,7 +40,8 @@
         {# addresses of files may hold keys of the portal, so only the ids go on #}
         {{ joined(
             list_of_values(raw),
-            "case when json_valid(element) and json_type(element) = 'OBJECT' then json_extract_string(element, '$.id') end"
+            "case when json_valid(element) and json_type(element) = 'OBJECT'"
+            ~ " then json_extract_string(element, '$.id') end"
         ) }}
     {%- elif field.is_multiple -%} {{ joined(list_of_values(raw), 'element') }}
     {%- elif field.type == 'boolean' -%}

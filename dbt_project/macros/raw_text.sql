@@ -57,7 +57,7 @@
     case when json_valid({{ json }}) then json_extract_string({{ json }}, {{ literal(path) }}) end
 {%- endmacro %}
 
-{# The elements of a JSON array as a list of texts, for unnest in intermediate models; a single value is a list of one. #}
+{# The elements of a JSON array as a list of texts, for unnest in intermediate models; a lone value is a list of one. #}
 {% macro json_elements(json) -%}
     case
         when not json_valid({{ json }}) then cast([] as varchar[])

@@ -36,7 +36,9 @@
 {% macro month_of(day) -%} cast({{ dbt.date_trunc('month', day) }} as date) {%- endmacro %}
 
 {# The instant at which a date begins in the reporting zone. #}
-{% macro local_midnight(day) -%} (cast({{ day }} as timestamp) at time zone {{ literal(var('reporting_tz')) }}) {%- endmacro %}
+{% macro local_midnight(day) -%}
+    (cast({{ day }} as timestamp) at time zone {{ literal(var('reporting_tz')) }})
+{%- endmacro %}
 
 {% macro seconds_between(start, finish) -%} date_diff('second', {{ start }}, {{ finish }}) {%- endmacro %}
 
@@ -48,5 +50,6 @@
 {# One row per day, column date_day, both ends included. #}
 {% macro date_spine(first_day, last_day) -%}
     select cast(day as date) as date_day
-    from generate_series(cast({{ first_day }} as timestamp), cast({{ last_day }} as timestamp), interval 1 day) as spine (day)
+    from generate_series(cast({{ first_day }} as timestamp), cast({{ last_day }} as timestamp), interval 1 day)
+        as spine (day)
 {%- endmacro %}

@@ -17,26 +17,29 @@ changes as (
         deal_id,
         stage_id,
         entered_at,
-        stage_change_id,
-        row_number() over (partition by deal_id order by entered_at desc, stage_change_id desc) as change_number,
-        -- the last change away from another stage begins the last stay
-        max(case when stage_id <> last_stage_id then stage_change_id end) over (partition by deal_id) as other_change_id
-    from (
-        select
-            *,
-            last_value(stage_id) over (
-                partition by deal_id order by entered_at, stage_change_id
-                rows between unbounded preceding and unbounded following
-            ) as last_stage_id
-        from {{ ref('stg_bitrix24__deal_stage_history') }}
-    ) as history
+        row_number() over (partition by deal_id order by entered_at desc, stage_change_id desc) as place_from_end
+    from {{ ref('stg_bitrix24__deal_stage_history') }}
+),
+
+last_stages as (
+    select deal_id, stage_id from changes where place_from_end = 1
+),
+
+-- the newest record of another stage: everything after it is the last stay
+other_stages as (
+    select last_stages.deal_id, min(changes.place_from_end) as place_from_end
+    from last_stages
+    inner join changes on changes.deal_id = last_stages.deal_id and changes.stage_id <> last_stages.stage_id
+    group by last_stages.deal_id
 ),
 
 closings as (
-    select changes.deal_id, changes.stage_id, min(changes.entered_at) as closed_at
-    from changes
-    where changes.stage_change_id > coalesce(changes.other_change_id, 0)
-    group by changes.deal_id, changes.stage_id
+    select last_stages.deal_id, last_stages.stage_id, min(changes.entered_at) as closed_at
+    from last_stages
+    inner join changes on changes.deal_id = last_stages.deal_id
+    left join other_stages on other_stages.deal_id = last_stages.deal_id
+    where other_stages.place_from_end is null or changes.place_from_end < other_stages.place_from_end
+    group by last_stages.deal_id, last_stages.stage_id
 ),
 
 dated as (
@@ -64,7 +67,9 @@ rate_days as (
     select
         daily.currency,
         daily.closed_date,
-        coalesce(max(case when rates.rate_date <= daily.closed_date then rates.rate_date end), min(rates.rate_date)) as rate_date
+        coalesce(
+            max(case when rates.rate_date <= daily.closed_date then rates.rate_date end), min(rates.rate_date)
+        ) as rate_date
     from daily
     inner join {{ ref('fx_rates_daily') }} as rates on rates.currency = daily.currency
     group by daily.currency, daily.closed_date

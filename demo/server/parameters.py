@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 Params = dict[str, Any]
 
@@ -20,22 +20,13 @@ _DAY_FIRST = re.compile(r"(\d{2})\.(\d{2})\.(\d{4})(.*)", re.DOTALL)
 
 
 def parse_query(query: str) -> Params:
-    """Decode `filter[>ID]=10&select[]=ID` into nested dicts; a raw plus sign is a space.
+    """Decode `filter[>ID]=10&select[]=ID` into nested dicts; a raw plus sign is a space, `[]` takes the next index.
 
     A pair is cut at its first `=` before anything is decoded, so an unencoded `filter[>=ID]=1` loses its condition.
     """
-    return nest(parse_qsl(query, keep_blank_values=True))
-
-
-def nest(pairs: Iterable[tuple[str, str]]) -> Params:
-    """Build nested dicts from names with brackets; `[]` takes the next index."""
     root: Params = {}
-    for name, value in pairs:
-        head, _, rest = name.partition("[")
-        if "]" not in rest:
-            root[name.replace("[", "_")] = value
-            continue
-        path = [head, *_BRACKETS.findall(name)]
+    for pair in filter(None, query.split("&")):
+        path, value = _decode(pair)
         node = root
         for part in path[:-1]:
             key = part or str(len(node))
@@ -45,6 +36,16 @@ def nest(pairs: Iterable[tuple[str, str]]) -> Params:
             node = child
         node[path[-1] or str(len(node))] = value
     return root
+
+
+@lru_cache(maxsize=4096)  # the commands of a batch repeat most of their pairs
+def _decode(pair: str) -> tuple[tuple[str, ...], str]:
+    """Return the path of keys and the value of one pair."""
+    raw_name, _, raw_value = pair.partition("=")
+    name = unquote_plus(raw_name)
+    head, _, rest = name.partition("[")
+    path = (head, *_BRACKETS.findall(name)) if "]" in rest else (name.replace("[", "_"),)
+    return path, unquote_plus(raw_value)
 
 
 def is_array(value: object) -> bool:

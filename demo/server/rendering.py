@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from demo.server.fields import Entity, Field, Kind, item_name, to_camel, to_upper_snake
@@ -45,14 +46,35 @@ def old_list(select: Sequence[str], custom: Collection[str], extras: Collection[
     if with_custom:
         columns += [name for name in custom if name not in names]
 
+    pick = _picker(columns)
+
     def chosen(rows: Sequence[Row]) -> list[Row]:
-        answer = [{key: row[key] for key in columns if key in row} for row in rows]
+        answer = [pick(row) for row in rows]
         if named_extras:
             for rendered, row in zip(answer, rows, strict=True):
                 rendered.update({key: row[key] for key in named_extras if row.get(key)})
         return answer
 
     return chosen
+
+
+def _picker(columns: Sequence[str]) -> Callable[[Row], Row]:
+    """Return a function that takes those of the columns that a row has; rows that have all are taken faster."""
+
+    def some(row: Row) -> Row:
+        return {key: row[key] for key in columns if key in row}
+
+    if len(columns) < 2:
+        return some
+    values = itemgetter(*columns)
+
+    def pick(row: Row) -> Row:
+        try:
+            return dict(zip(columns, values(row), strict=True))
+        except KeyError:
+            return some(row)
+
+    return pick
 
 
 def as_is(rows: Sequence[Row]) -> list[Row]:

@@ -30,7 +30,7 @@ class EverydayChanges:
     """Makes sure that each day after the first moment changes old rows in every way."""
 
     def __init__(
-        self, engine: Engine, book: AddressBook, leads: LeadDesk, deals: DealDesk, talk: Communication
+        self, engine: Engine, book: AddressBook, leads: LeadDesk, deals: DealDesk, talk: Communication, tasks: TaskBoard
     ) -> None:
         """Take the desks whose rows change."""
         self._engine = engine

@@ -205,8 +205,8 @@ def load_product_rows(
 
 
 def _owner_walk(owner: int) -> KeysetWalk:
-    # a deal may vanish or be locked away between its own reading and that of its rows
-    tolerates = frozenset({Kind.DENIED, Kind.REFUSED})
+    # a deal may vanish or be locked away between its own reading and that of its rows; the portal has several words
+    tolerates = frozenset({Kind.DENIED, Kind.REFUSED, Kind.TRANSIENT})
     return KeysetWalk(PRODUCT_ROWS, where={"=ownerId": owner}, chain=1, tolerates=tolerates)
 
 
@@ -384,7 +384,8 @@ class _Package:
                 if table not in self._chunks and set(empty.column_names) <= present.get(table, set()):
                     continue
                 chunks = [empty, *self._chunks.get(table, [])]
-                tables[table] = _last_of_each_key(table, pa.concat_tables(chunks, promote_options="default"))
+                rows = pa.concat_tables(chunks, promote_options="default").combine_chunks()
+                tables[table] = _last_of_each_key(table, rows)
                 if tables[table].num_rows:
                     new, changed = _count_differences(warehouse, table, tables[table], present.get(table, set()))
                     self.rows_new[table] += new

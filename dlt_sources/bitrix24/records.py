@@ -33,7 +33,19 @@ def to_text(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    return orjson.dumps(value).decode().replace("\\u0000", "")
+    text = orjson.dumps(value).decode()
+    # the sign may also be a written backslash, so only a look inside tells
+    return orjson.dumps(_without_nul(value)).decode() if "\\u0000" in text else text
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, list):
+        return [_without_nul(inner) for inner in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(inner) for key, inner in value.items()}
+    return value
 
 
 def to_instant_text(instant: datetime) -> str:

@@ -240,7 +240,8 @@ class Reader:
 
     def _round(self, ready: Sequence[Walk]) -> list[tuple[Walk, list[Row]]]:
         turns = self._share_out(ready)
-        requests, retries = self._client.usage.requests, self._client.usage.retries
+        spent = self._client.usage
+        requests, retries, refusals = spent.requests, spent.retries, spent.refusals
         try:
             answer = self._client.batch({key: command for turn in turns for key, command in turn.commands.items()})
         except BatchTimeoutError:
@@ -250,8 +251,9 @@ class Reader:
             return []
         finally:
             busiest = max(turns, key=lambda turn: len(turn.commands)).walk.usage
-            busiest.requests += self._client.usage.requests - requests
-            busiest.retries += self._client.usage.retries - retries
+            busiest.requests += spent.requests - requests
+            busiest.retries += spent.retries - retries
+            busiest.refusals += spent.refusals - refusals  # those of commands are moved to their walks below
         # heavy rows may stay heavy, so the way back is slow
         self._slots = min(BATCH_SIZE, self._slots + 1)
 
@@ -259,6 +261,9 @@ class Reader:
         brought = []
         for turn in turns:
             good, error = _until_failure([answer[key] for key in turn.commands])
+            limited = sum(_is_limit_hit(answer[key]) for key in turn.commands)
+            turn.walk.usage.refusals += limited
+            busiest.refusals -= limited
             turn.walk.usage.commands += len(turn.commands)
             turn.walk.usage.operating_s += sum(envelope.operating_s for envelope in good)
             rows = turn.walk.take(good)
@@ -289,7 +294,6 @@ class Reader:
         failure = error.failure
         reason = self._client.describe(walk.method, failure)
         if failure.kind is Kind.OPERATING:
-            walk.usage.refusals += 1
             return 0  # the client lets the method rest
         if failure.kind is Kind.THROTTLED or failure.kind is Kind.TRANSIENT:
             walk.usage.retries += 1
@@ -321,6 +325,10 @@ def _refusal(reason: str, failure: Failure) -> AccessError | PortalError:
             failure.code,
         )
     return PortalError(f"The portal refused a request ({reason}). Run `b24 check` to see what it allows.")
+
+
+def _is_limit_hit(outcome: Envelope | CommandError) -> bool:
+    return isinstance(outcome, CommandError) and outcome.failure.kind in (Kind.OPERATING, Kind.THROTTLED)
 
 
 def _until_failure(outcomes: Sequence[Envelope | CommandError]) -> tuple[list[Envelope], CommandError | None]:

@@ -24,6 +24,7 @@ from psycopg.rows import dict_row
 from demo.server.running import PortalProcess
 
 MOSCOW = ZoneInfo("Europe/Moscow")
+SECRET = "q7hv0n4sx9zk2w5m"  # the webhook's code of every rehearsal
 B24 = Path(sys.executable).with_name("b24")
 
 
@@ -35,12 +36,14 @@ class Rehearsal:
     portal: PortalProcess
     environment: dict[str, str]
     rate_history: list[tuple[Any, list[dict[str, Any]]]] = field(default_factory=list)
+    screens: list[str] = field(default_factory=list)
 
     def b24(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the command as a user would."""
         done = subprocess.run(
             [B24, *arguments], env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=280
         )
+        self.screens.append(done.stdout + done.stderr)
         if check and done.returncode:
             pytest.fail(f"b24 {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
@@ -88,7 +91,7 @@ def rehearsal(**options: Any) -> Iterator[Rehearsal]:
     # pytest's own folders are closed to the unprivileged user that PostgreSQL runs as
     folder = Path(tempfile.mkdtemp(prefix="b24-rehearsal-"))
     folder.chmod(0o755)
-    with PortalProcess.start(frozen=True, inputs=folder / "inputs", **options) as portal:
+    with PortalProcess.start(frozen=True, code=SECRET, inputs=folder / "inputs", **options) as portal:
         environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"} | {
             "BITRIX24_WEBHOOK_URL": portal.webhook_url,
             "WAREHOUSE_PATH": str(folder / "company.duckdb"),

@@ -187,6 +187,11 @@ def test_raw_tables_equal_the_portal_and_follow_it(tmp_path: Path) -> None:
         read = {name: report for name, report in first.items() if name != "deal_product_rows"}
         assert all(report.rows_new == report.rows_read and report.rows_changed == 0 for report in read.values())
 
+        secret = warehouse.portal.webhook_url.split("/")[-2].encode()
+        written = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert any(path.name == "trace.pickle" for path in written)
+        assert [path.name for path in written if secret in path.read_bytes()] == []
+
         before = {table: warehouse.table(table) for table in ("deals", "leads", "activities", "tasks")}
         warehouse.portal.advance(2)
         warehouse.portal.reset_stats()

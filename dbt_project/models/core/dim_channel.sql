@@ -12,9 +12,9 @@ with map as (
 fixed as (
     select 'unknown' as channel_key, 'Не определено' as name_ru, 'unknown' as channel_group, false as is_paid
     union all
-    select 'unmapped' as channel_key, 'Нет в карте каналов' as name_ru, 'unknown' as channel_group, false as is_paid
+    select 'unmapped', 'Нет в карте каналов', 'unknown', false
     union all
-    select 'not_allocated' as channel_key, 'Не распределено' as name_ru, 'unknown' as channel_group, true as is_paid
+    select 'not_allocated', 'Не распределено', 'unknown', true
 ),
 
 known as (

@@ -99,7 +99,8 @@ select
     levels.dept_level_2,
     levels.dept_level_3,
     levels.dept_level_4,
-    {{ in_var_list('members.department_key', 'sales_department_ids') if var('sales_department_ids') else 'true' }} as is_sales
+    {{ in_var_list('members.department_key', 'sales_department_ids') if var('sales_department_ids') else 'true' }}
+        as is_sales
 
 from members
 inner join {{ ref('dim_department') }} as departments on departments.department_key = members.department_key

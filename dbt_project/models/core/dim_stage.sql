@@ -52,7 +52,8 @@ stages as (
 )
 
 select
-    case entity when 'lead' then '1' else '2' end || '|' || cast(pipeline_key as varchar) || '|' || stage_id as stage_key,
+    case entity when 'lead' then '1' else '2' end || '|' || cast(pipeline_key as varchar) || '|' || stage_id
+        as stage_key,
     entity,
     pipeline_key,
     stage_id,

@@ -56,7 +56,8 @@ joined as (
         closed.lost_date,
         converted.amount_rc,
         converted.is_fx_approximate,
-        cast(case when deals.outcome = 'won' then coalesce(converted.amount_rc, 0) else 0 end as decimal(18, 2)) as revenue_rc,
+        cast(case when deals.outcome = 'won' then coalesce(converted.amount_rc, 0) else 0 end as decimal(18, 2))
+            as revenue_rc,
         products.discount_rc,
         products.cost_rc,
         greatest(
@@ -83,7 +84,8 @@ joined as (
     inner join {{ ref('int_deals__progress') }} as progress on progress.deal_id = deals.deal_id
     inner join products on products.deal_id = deals.deal_id
     inner join {{ ref('int_client_links') }} as links on links.entity = 'deal' and links.entity_id = deals.deal_id
-    inner join {{ ref('int_channel_resolved') }} as channels on channels.entity = 'deal' and channels.entity_id = deals.deal_id
+    inner join {{ ref('int_channel_resolved') }} as channels
+        on channels.entity = 'deal' and channels.entity_id = deals.deal_id
     left join {{ ref('int_deals__touches') }} as touches on touches.deal_id = deals.deal_id
     left join {{ ref('int_deals__closed') }} as closed on closed.deal_id = deals.deal_id
     left join {{ ref('int_deals__won_numbers') }} as won_numbers on won_numbers.deal_id = deals.deal_id

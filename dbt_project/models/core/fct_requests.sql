@@ -76,7 +76,9 @@ workdays as (
         date_day,
         is_workday,
         32400 * (
-            sum(case when is_workday then 1 else 0 end) over (order by date_day rows between unbounded preceding and current row)
+            sum(case when is_workday then 1 else 0 end) over (
+                order by date_day rows between unbounded preceding and current row
+            )
             - case when is_workday then 1 else 0 end
         ) as seconds_before
     from {{ ref('dim_date') }}

@@ -4,7 +4,10 @@ with calls as (
 ),
 
 bindings as (
-    select * from {{ ref('int_activities__bindings') }}
+    select bindings.*
+    from {{ ref('int_activities__bindings') }} as bindings
+    inner join {{ ref('int_activities__scoped') }} as activities on activities.activity_id = bindings.activity_id
+    where activities.is_in_scope
 )
 
 select

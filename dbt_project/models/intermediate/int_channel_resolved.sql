@@ -22,15 +22,15 @@ cards as (
     left join births on births.lead_id = leads.lead_id
 
     union all
-    select 'deal' as entity, deal_id as entity_id, utm_source, utm_medium, utm_campaign, source_id, null as portal_number
+    select 'deal', deal_id, utm_source, utm_medium, utm_campaign, source_id, null
     from {{ ref('stg_bitrix24__deals') }}
 
     union all
-    select 'contact' as entity, contact_id as entity_id, utm_source, utm_medium, utm_campaign, source_id, null as portal_number
+    select 'contact', contact_id, utm_source, utm_medium, utm_campaign, source_id, null
     from {{ ref('stg_bitrix24__contacts') }}
 
     union all
-    select 'company' as entity, company_id as entity_id, utm_source, utm_medium, utm_campaign, null as source_id, null as portal_number
+    select 'company', company_id, utm_source, utm_medium, utm_campaign, null, null
     from {{ ref('stg_bitrix24__companies') }}
 ),
 
@@ -48,11 +48,13 @@ signals as (
 
 -- each value meets the map once, however many cards carry it
 signal_values as (
-    select 'utm_source' as match_field, utm_source as match_value, utm_medium from signals where utm_source is not null
+    select 'utm_source' as match_field, utm_source as match_value, utm_medium
+    from signals
+    where utm_source is not null
     union
-    select 'portal_number' as match_field, portal_number as match_value, utm_medium from signals where portal_number is not null
+    select 'portal_number', portal_number, utm_medium from signals where portal_number is not null
     union
-    select 'source_id' as match_field, source_id as match_value, utm_medium from signals where source_id is not null
+    select 'source_id', source_id, utm_medium from signals where source_id is not null
 ),
 
 ranked as (

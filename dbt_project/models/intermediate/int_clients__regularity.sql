@@ -63,7 +63,7 @@ variances as (
         totals.client_key,
         totals.mean_revenue,
         (
-            sum((cast(sales.revenue as double) - totals.mean_revenue) * (cast(sales.revenue as double) - totals.mean_revenue))
+            sum(power(cast(sales.revenue as double) - totals.mean_revenue, 2))
             + (totals.month_count - totals.sale_month_count) * totals.mean_revenue * totals.mean_revenue
         ) / totals.month_count as variance
     from totals

@@ -60,7 +60,8 @@ neighbours as (
         lag(stage_position) over deal_timeline as prev_position,
         lag(semantics) over deal_timeline as prev_semantics,
         lead(interval_id) over deal_timeline is null as is_current,
-        row_number() over (partition by deal_id, pipeline_key, stage_id order by entered_at, interval_id) as visit_number
+        row_number() over (partition by deal_id, pipeline_key, stage_id order by entered_at, interval_id)
+            as visit_number
 
     from entries
     window deal_timeline as (partition by deal_id order by entered_at, interval_id)
@@ -72,14 +73,18 @@ moves as (
         coalesce(prev_pipeline_key <> pipeline_key, false) as is_pipeline_change,
         coalesce(prev_pipeline_key = pipeline_key and stage_position > prev_position, false) as is_forward,
         coalesce(
-            prev_pipeline_key = pipeline_key and stage_position < prev_position and semantics = 'P' and prev_semantics = 'P',
+            prev_pipeline_key = pipeline_key
+            and stage_position < prev_position
+            and semantics = 'P'
+            and prev_semantics = 'P',
             false
         ) as is_backward,
         coalesce(prev_semantics in ('S', 'F') and semantics = 'P', false) as is_reopen,
         -- the stages jumped over: between two on the path, or before the first the deal ever stood in
         case
             when prev_interval_id is null then greatest(coalesce(stage_position, 1) - 1, 0)
-            when prev_pipeline_key = pipeline_key and stage_position > prev_position then stage_position - prev_position - 1
+            when prev_pipeline_key = pipeline_key and stage_position > prev_position
+                then stage_position - prev_position - 1
             else 0
         end as skipped_count
 

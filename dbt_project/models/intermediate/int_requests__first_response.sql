@@ -65,7 +65,8 @@ answers as (
     union all
 
     select
-        case bindings.owner_type_id when 1 then 'lead ' else 'deal ' end || cast(bindings.owner_id as varchar) as binding_key,
+        case bindings.owner_type_id when 1 then 'lead ' else 'deal ' end
+        || cast(bindings.owner_id as varchar) as binding_key,
         activities.started_at
     from activities
     inner join {{ ref('int_activities__bindings') }} as bindings on bindings.activity_id = activities.activity_id
@@ -98,7 +99,7 @@ earliest as (
 ),
 
 births as (
-    select lead_id from {{ ref('int_leads__births') }} where is_from_connected_call
+    select lead_id from {{ ref('int_leads__births') }}
 )
 
 select

@@ -50,7 +50,8 @@ positioned as (
 rolled_up as (
     select
         stages.status_row_id,
-        coalesce(max(case when path.semantics = 'P' and path.sort <= stages.sort then path.place end), 1) as stage_position,
+        coalesce(max(case when path.semantics = 'P' and path.sort <= stages.sort then path.place end), 1)
+            as stage_position,
         max(path.path_stage_count) as path_stage_count
 
     from stages

@@ -1,0 +1,95 @@
+"""One run of the job in this process, and Dagster's home beside the warehouse."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from orchestration import dbt
+from orchestration.assets import publish_marts
+from orchestration.report import Reporter, RunReport
+from orchestration.run import JOB, sync_run
+from warehouse.errors import WarehouseError
+from warehouse.publish import PublishedTable
+from warehouse.settings import Settings
+
+
+@contextmanager
+def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The instance beside the warehouse: what the UI shows and the schedule uses."""
+    with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+        yield instance
+
+
+def dagster_home(settings: Settings) -> Path:
+    """DAGSTER_HOME if set, else a folder beside the warehouse, with its settings."""
+    home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.paths.dagster)))
+    home.mkdir(parents=True, exist_ok=True)
+    config = home / "dagster.yaml"
+    if not config.exists():
+        config.write_text(
+            "telemetry: {enabled: false}\n"
+            "# one run at a time; the warehouse's lock is the guarantee, the pool only orders the queue\n"
+            "concurrency: {pools: {granularity: run, default_limit: 1}}\n"
+        )
+    return home
+
+
+def run_sync(settings: Settings, reporter: Reporter, config: dict[str, Any]) -> RunReport:
+    """The job of the schedule, in this process. Its failure is in the report, never a traceback."""
+    run_id = str(uuid.uuid4())
+    with dagster_instance(settings) as instance, sync_run(settings, run_id, instance, reporter) as run:
+        from orchestration.definitions import defs  # takes seconds, so only once the lock is ours
+
+        result = defs.resolve_job_def(JOB).execute_in_process(
+            run_config={
+                "ops": {"bitrix24": {"config": config}},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            instance=instance,
+            run_id=run_id,
+            resources={"sync_run": run},
+            raise_on_error=False,
+        )
+        if not result.success:
+            run.report.error = _cause(result)
+        return run.report
+
+
+def _cause(result: dg.ExecuteInProcessResult) -> str:
+    """The message of the step that failed: a Failure's own words, else the exception's last line."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data is not None and data.user_failure_data.description:
+                return data.user_failure_data.description
+            error = data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            return f"{event.step_key}: {error.message.strip() if error else 'failed'}"
+    return "the run failed before its first step"
+
+
+def run_publish(settings: Settings, reporter: Reporter, *, allow_shrink: bool) -> list[PublishedTable]:
+    """Publish what the last good build left, without a run of the job.
+
+    Raises:
+        PublishError: nothing was published.
+        WarehouseError: the last run did not get as far as marts that passed their tests.
+    """
+    dbt.ensure_manifest(settings)
+    with (
+        dagster_instance(settings) as instance,
+        sync_run(settings, str(uuid.uuid4()), instance, reporter) as run,
+    ):
+        last = run.ledger.latest_run()
+        if last.status not in {"built", "published"}:
+            raise WarehouseError(
+                f"The last run ended before its marts were built and tested ({last.error}). Run `b24 sync`."
+            )
+        publish_marts(run, allow_shrink=allow_shrink)
+        return run.report.published
