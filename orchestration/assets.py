@@ -20,7 +20,7 @@ from warehouse.settings import Settings
 PRODUCT_ROWS = "deal_product_rows"
 # the tables that dbt reads of the ledger: they are written with the raw tables
 LEDGER = ("sync_runs", "custom_field_names")
-RETRY_OUTAGE = dg.RetryPolicy(max_retries=1, delay=30)
+RETRY_OUTAGE = dg.RetryPolicy(max_retries=1, delay=10)
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn_window=timedelta(hours=3))
 
 
@@ -132,7 +132,7 @@ def deal_product_rows(sync_run: dg.ResourceParam[SyncRun]) -> dg.MaterializeResu
 def input_tables(sync_run: dg.ResourceParam[SyncRun]) -> Iterator[dg.MaterializeResult[Any]]:
     """The company's own files of INPUTS_PATH into `raw_files`."""
     settings = sync_run.settings
-    with known_errors(), sync_run.report.phase("load"):
+    with known_errors(), sync_run.report.phase("files"):
         rows = load_files(
             settings.inputs_path, settings.warehouse_path, settings.paths.dlt, as_of=sync_run.ledger.latest_run().as_of
         )

@@ -3,8 +3,7 @@
 import contextlib
 import io
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -70,6 +69,9 @@ class LiveProgress:
         self._progress.update(task, completed=done, total=total, text=text)
 
 
+PHASES = ("extract", "files", "dbt", "publish")
+
+
 def summary_table(reports: Sequence[tuple[str, RunReport]]) -> Table:
     """Summaries side by side: one column per run."""
     table = Table(title="Summary", title_justify="left", show_edge=False)
@@ -78,16 +80,19 @@ def summary_table(reports: Sequence[tuple[str, RunReport]]) -> Table:
         table.add_column(name, justify="right")
     for label, value in _LINES:
         table.add_row(label, *(value(report) for _, report in reports))
+    for phase in PHASES:
+        table.add_row(f"seconds: {phase}", *(f"{report.seconds.get(phase, 0.0):.1f}" for _, report in reports))
     table.add_section()
+    table.add_row("[bold]rows new / changed[/]")
     for entity in dict.fromkeys(line.entity for _, report in reports for line in report.entities):
-        table.add_row(f"{entity}: new / changed", *(_entity_cell(report, entity) for _, report in reports))
+        table.add_row(entity, *(_entity_cell(report, entity) for _, report in reports))
     return table
 
 
 def _entity_cell(report: RunReport, entity: str) -> str:
     for line in report.entities:
         if line.entity == entity:
-            return f"skipped: {line.note}" if line.note else f"{line.rows_new:,} / {line.rows_changed:,}"
+            return escape(f"skipped: {line.note}") if line.note else f"{line.rows_new:,} / {line.rows_changed:,}"
     return "-"
 
 
@@ -96,21 +101,18 @@ def _published(report: RunReport) -> str:
     return f"{len(report.published)} tables, {changed:,} rows differed"
 
 
-_LINES: list[tuple[str, Any]] = [
-    ("as of", lambda r: f"{r.as_of:%Y-%m-%d %H:%M %Z}" if r.as_of else "-"),
-    ("requests / commands", lambda r: f"{r.requests:,} / {r.commands:,}"),
-    ("refusals / retries", lambda r: f"{r.refusals:,} / {r.retries:,}"),
-    ("operating seconds of the portal", lambda r: f"{r.operating_seconds:,.1f}"),
+_LINES: tuple[tuple[str, Callable[[RunReport], str]], ...] = (
+    ("as of", lambda report: f"{report.as_of:%Y-%m-%d %H:%M %Z}" if report.as_of else "-"),
+    ("requests, commands", lambda report: f"{report.requests:,}, {report.commands:,}"),
+    ("refusals, retries", lambda report: f"{report.refusals:,}, {report.retries:,}"),
+    ("portal's working seconds", lambda report: f"{report.operating_seconds:,.1f}"),
+    ("models built", lambda report: f"{report.models_built}"),
     (
-        "seconds: " + ", ".join(("extract", "load", "dbt", "publish")),
-        lambda r: " + ".join(f"{r.seconds.get(phase, 0.0):.1f}" for phase in ("extract", "load", "dbt", "publish")),
-    ),
-    (
-        "models built, tests passed / warned / failed",
-        lambda r: f"{r.models_built}, {r.tests_passed} / {len(r.tests_warned)} / {len(r.tests_failed)}",
+        "tests passed, warned, failed",
+        lambda report: f"{report.tests_passed}, {len(report.tests_warned)}, {len(report.tests_failed)}",
     ),
     ("published", _published),
-]
+)
 
 
 def published_table(tables: Sequence[PublishedTable]) -> Table:

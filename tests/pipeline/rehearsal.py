@@ -65,14 +65,13 @@ class Rehearsal:
         """Where the marts are published."""
         return self.b24("postgres", "url", "--role", role).stdout.strip()
 
-    def mart(self, name: str) -> list[dict[str, Any]]:
-        """All rows of a published table, read as a BI tool would."""
-        with psycopg.connect(self.url(), row_factory=dict_row) as connection:
-            return connection.execute(f"select * from marts.{name}").fetchall()  # type: ignore[arg-type]
-
     def marts(self) -> dict[str, list[dict[str, Any]]]:
-        """All marts that the calculator knows."""
-        return {name: self.mart(name) for name in PRIMARY_KEYS}
+        """All rows of the marts that the calculator knows, read as a BI tool would."""
+        with psycopg.connect(self.url(), row_factory=dict_row) as connection:
+            return {
+                name: connection.execute(f"select * from marts.{name}").fetchall()  # type: ignore[arg-type]
+                for name in PRIMARY_KEYS
+            }
 
     def answers(self, as_of: str) -> dict[str, list[dict[str, Any]]]:
         """What the calculator makes of the portal's present truth."""
