@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -76,6 +77,7 @@ def bitrix24_tables(
             since=_start_of(config.since, settings),
             progress=sync_run.reporter.rows,
             max_ids=facts.max_ids,
+            loading=partial(report.phase, "load"),
         )
         sync_run.ledger.fix_custom_field_names()
     sync_run.count_usage()
@@ -113,6 +115,7 @@ def deal_product_rows(sync_run: dg.ResourceParam[SyncRun]) -> dg.MaterializeResu
             ledger.owners_to_read(settings.product_rows_per_run),
             as_of=ledger.latest_run().as_of,
             progress=sync_run.reporter.rows,
+            loading=partial(sync_run.report.phase, "load"),
         )
         ledger.save({}, [result])
     sync_run.count_usage()
@@ -132,7 +135,7 @@ def deal_product_rows(sync_run: dg.ResourceParam[SyncRun]) -> dg.MaterializeResu
 def input_tables(sync_run: dg.ResourceParam[SyncRun]) -> Iterator[dg.MaterializeResult[Any]]:
     """The company's own files of INPUTS_PATH into `raw_files`."""
     settings = sync_run.settings
-    with known_errors(), sync_run.report.phase("files"):
+    with known_errors(), sync_run.report.phase("load"):
         rows = load_files(
             settings.inputs_path, settings.warehouse_path, settings.paths.dlt, as_of=sync_run.ledger.latest_run().as_of
         )

@@ -69,7 +69,7 @@ class LiveProgress:
         self._progress.update(task, completed=done, total=total, text=text)
 
 
-PHASES = ("extract", "files", "dbt", "publish")
+PHASES = ("extract", "load", "dbt", "publish")
 
 
 def summary_table(reports: Sequence[tuple[str, RunReport]]) -> Table:

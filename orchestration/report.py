@@ -56,12 +56,13 @@ class RunReport:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to a phase."""
-        start = time.monotonic()
+        """Add the time spent inside to a phase; a phase within a phase takes its time away from the outer one."""
+        start, elsewhere = time.monotonic(), sum(self.seconds.values())
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+            inner = sum(self.seconds.values()) - elsewhere
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start - inner
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""

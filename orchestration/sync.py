@@ -33,6 +33,7 @@ def dagster_home(settings: Settings) -> Path:
     if not config.exists():
         config.write_text(
             "telemetry: {enabled: false}\n"
+            "nux: {enabled: false}\n"
             "# one run at a time; the warehouse's lock is the guarantee, the pool only orders the queue\n"
             "concurrency: {pools: {granularity: run, default_limit: 1}}\n"
         )

@@ -1,3 +1,12 @@
+{# The raw column of a custom field, named as `to_column_name` of the extraction does: the code in lower case, with a hash
+   where the code holds more than capitals, digits and single underscores. #}
+{% macro custom_field_column(code) -%}
+    {%- if modules.re.fullmatch('[A-Z0-9]+(_[A-Z0-9]+)*', code) -%} {{ return(code | lower) }}
+    {%- else -%}
+        {{ return(modules.re.sub('[^a-z0-9]+', '_', code | lower).strip('_') ~ '_' ~ local_md5(code)[:8]) }}
+    {%- endif -%}
+{%- endmacro %}
+
 {# The custom fields of one CRM entity that raw has a column for, in the order in which they were first seen.
    entity: CRM_DEAL, ...; table: the raw table. Gives rows {field_code, column, name, type, is_multiple, dictionary}. #}
 {% macro custom_fields(entity, table) -%}
@@ -16,9 +25,9 @@
             ~ " and upper(definitions.field_name) = upper(names.field_code)"
             ~ " where names.entity_id = '" ~ entity ~ "' order by names.first_seen_at, names.field_code"
         ) -%}
-        {%- for row in known.rows if row[0] | lower in present -%}
+        {%- for row in known.rows if custom_field_column(row[0]) in present -%}
             {%- do fields.append({
-                'field_code': row[0], 'column': row[0] | lower, 'name': row[1],
+                'field_code': row[0], 'column': custom_field_column(row[0]), 'name': row[1],
                 'type': row[2], 'is_multiple': row[3], 'dictionary': row[4]
             }) -%}
         {%- endfor -%}

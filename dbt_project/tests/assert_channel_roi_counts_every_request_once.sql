@@ -1,4 +1,6 @@
--- Leads of each attribution model and date basis of channel_roi are the in-scope requests; by default, leads (C13).
+-- Leads of each attribution model and date basis of channel_roi are the in-scope requests up to the running month; by
+-- default, leads (C13).
+{% set not_later = month_of('created_date') ~ ' <= ' ~ month_of(as_of_date()) %}
 with marts as (
     select attribution_model, date_basis, sum(leads) as leads
     from {{ ref('channel_roi') }}
@@ -6,11 +8,11 @@ with marts as (
 ),
 
 requests as (
-    select count(*) as leads from {{ ref('fct_requests') }} where is_in_scope
+    select count(*) as leads from {{ ref('fct_requests') }} where is_in_scope and {{ not_later }}
 ),
 
 leads as (
-    select count(*) as leads from {{ ref('fct_leads') }} where is_in_scope
+    select count(*) as leads from {{ ref('fct_leads') }} where is_in_scope and {{ not_later }}
 )
 
 select marts.*, requests.leads as fact_requests, leads.leads as fact_leads

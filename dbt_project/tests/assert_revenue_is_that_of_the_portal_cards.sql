@@ -84,6 +84,7 @@ recomputed as (
     inner join rate_days on rate_days.currency = daily.currency and rate_days.closed_date = daily.closed_date
     inner join {{ ref('fx_rates_daily') }} as rates
         on rates.currency = rate_days.currency and rates.rate_date = rate_days.rate_date
+    where {{ month_of('daily.closed_date') }} <= {{ month_of(as_of_date()) }}
     group by period_month
 ),
 

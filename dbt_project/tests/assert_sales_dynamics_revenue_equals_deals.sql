@@ -1,4 +1,4 @@
--- C1: month by month, revenue of sales_dynamics is that of the counted deals.
+-- C1: month by month up to the running one, revenue of sales_dynamics is that of the counted deals.
 with mart as (
     select {{ month_of('date_day') }} as month, sum(revenue) as revenue, sum(deals_won) as deals_won
     from {{ ref('sales_dynamics') }}
@@ -8,7 +8,7 @@ with mart as (
 facts as (
     select {{ month_of('won_date') }} as month, sum(revenue_rc) as revenue, count(*) as deals_won
     from {{ ref('fct_deals') }}
-    where is_in_scope and outcome = 'won'
+    where is_in_scope and outcome = 'won' and {{ month_of('won_date') }} <= {{ month_of(as_of_date()) }}
     group by month
 )
 

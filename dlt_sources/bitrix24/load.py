@@ -4,6 +4,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -78,6 +79,9 @@ class Progress(Protocol):
         """Show it."""
 
 
+Loading = Callable[[], AbstractContextManager[object]]
+
+
 def make_pipeline(warehouse_path: Path, working_dir: Path) -> dlt.Pipeline:
     """Create the dlt pipeline of a warehouse file, with an empty working folder.
 
@@ -107,6 +111,7 @@ def load_portal(
     since: datetime | None = None,
     package_rows: int = PACKAGE_ROWS,
     max_ids: Mapping[str, int] | None = None,
+    loading: Loading = nullcontext,
 ) -> list[EntityReport]:
     """Load every table but product rows: dictionaries whole, the others from their positions on.
 
@@ -119,6 +124,7 @@ def load_portal(
         full: walk every table from its start again.
         since: on a fresh warehouse, load only what changed from then on; the rest is left to the next plain run.
         max_ids: highest id by raw table (`PortalFacts.max_ids`); makes `progress` know shares.
+        loading: entered around the loading of each package.
     Returns:
         one report per raw table, in the order of reading.
     Raises:
@@ -133,7 +139,7 @@ def load_portal(
     positions = ledger.positions()
     plans = [_plan(entity, positions.get(entity.table, Position()), run) for entity in ENTITIES]
     plan_of = {id(walk): plan for plan in plans for walk in plan.walks}
-    package = _Package(pipeline, as_of)
+    package = _Package(pipeline, as_of, loading)
 
     def commit() -> None:
         package.commit()
@@ -159,12 +165,14 @@ def load_product_rows(
     as_of: datetime,
     progress: Progress,
     package_owners: int = PACKAGE_OWNERS,
+    loading: Loading = nullcontext,
 ) -> EntityReport:
     """Read the product rows of deals, one command per deal, and replace what the warehouse has of these deals.
 
     Args:
         owners: (deal id, its raw `date_modify`), the most wanted first.
         package_owners: deals per package; a killed run loses at most one package.
+        loading: entered around the loading of each package.
     Returns:
         totals; a deal that the portal refuses is skipped, counted in the note, and stays unread.
     Raises:
@@ -175,7 +183,7 @@ def load_product_rows(
     table = PRODUCT_ROWS.table
     report = EntityReport(table, "delta")
     refused: list[str] = []
-    package = _Package(pipeline, as_of)
+    package = _Package(pipeline, as_of, loading)
     for start in range(0, len(owners), package_owners):
         chosen = owners[start : start + package_owners]
         walks = {owner: _owner_walk(owner) for owner, _ in chosen}
@@ -357,6 +365,7 @@ class _Package:
 
     pipeline: dlt.Pipeline
     as_of: datetime
+    loading: Loading = nullcontext
     size: int = 0
     rows_read: Counter[str] = field(default_factory=Counter)
     rows_new: Counter[str] = field(default_factory=Counter)
@@ -375,6 +384,10 @@ class _Package:
 
     def commit(self) -> None:
         """Load what was taken, one table after the other, each in a transaction; create what is missing."""
+        with self.loading():
+            self._load()
+
+    def _load(self) -> None:
         with self.pipeline.sql_client() as sql:
             warehouse = sql.native_connection
             present = _present_columns(warehouse)

@@ -1,5 +1,7 @@
 """Pure functions from the portal's rows to columns of text."""
 
+import hashlib
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -19,8 +21,18 @@ CUSTOM_FIELD_PREFIX = "UF_"
 
 @lru_cache(maxsize=10_000)
 def to_column_name(key: str) -> str:
-    """Return the column of a wire key, as dlt would name it: `DATE_MODIFY` and `dateModify` are `date_modify`."""
-    return str(NamingConvention().normalize_identifier(key))
+    """Return the column of a wire key: `DATE_MODIFY` and `dateModify` are `date_modify`.
+
+    A custom field's code is only put in lower case, for dlt would tear the ones with digits apart
+    (`UF_CRM_5E7B` into `uf_crm_5_e7_b`); one that dlt would rename even so ends in a hash, so that no two codes
+    share a column. The macro `custom_field_column` of dbt does the same.
+    """
+    if not key.startswith(CUSTOM_FIELD_PREFIX):
+        return str(NamingConvention().normalize_identifier(key))
+    if re.fullmatch("[A-Z0-9]+(_[A-Z0-9]+)*", key):
+        return key.lower()
+    digest = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+    return re.sub("[^a-z0-9]+", "_", key.lower()).strip("_") + "_" + digest[:8]
 
 
 def to_text(value: Any) -> str | None:
@@ -100,8 +112,14 @@ def custom_field_options(definitions: Iterable[Row]) -> list[dict[str, Any]]:
     return [
         {"ENTITY_ID": row.get("ENTITY_ID"), "FIELD_NAME": row.get("FIELD_NAME"), **option}
         for row in definitions
-        for option in row.get("LIST") or []
+        for option in _rows_of(row.get("LIST"))
     ]
+
+
+def _rows_of(value: Any) -> list[Row]:
+    """Return a list of rows; PHP writes one with gaps in its numbers as a map, and an empty one in several ways."""
+    rows = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return [row for row in rows if isinstance(row, Mapping)]
 
 
 def currency_rates(currencies: Iterable[Row], seen: date) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ placed as (
         deals.deal_id,
         deals.pipeline_key,
         path.stage_id,
-        path.name as stage_name,
+        coalesce(path.name, '#' || path.stage_id) as stage_name,
         path.semantics,
         path.stage_position,
         {{ month_of('deals.created_date') }} as cohort_month,

@@ -38,6 +38,8 @@ counted as (
         {{ sum_money("case when event = 'won' then discount_rc end") }} as discount_amount
 
     from events
+    -- a later sale, such as one dated by a CLOSEDATE to come, is in no mart yet
+    where {{ month_of('date_day') }} <= {{ month_of(as_of_date()) }}
     group by date_day, pipeline_key, manager_key, last_touch_channel_key, is_repeat_sale
 )
 

@@ -1,0 +1,86 @@
+"""What a person reads when something is wrong: one message with the next step, an exit code, no traceback."""
+
+import os
+from dataclasses import replace
+
+import psycopg
+import pytest
+from pipeline.rehearsal import TwoDays
+
+from demo.server.running import PortalProcess
+from warehouse.lock import WarehouseLock
+from warehouse.settings import Settings
+
+
+def said(two_days: TwoDays, *arguments: str, **environment: str) -> str:
+    """The one message of a command that must fail."""
+    rehearsed = replace(two_days.rehearsal, environment=two_days.rehearsal.environment | environment)
+    done = rehearsed.b24(*arguments, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stdout.count("Error:") == 1
+    return " ".join(done.stdout.partition("Error:")[2].split())
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"BITRIX24_WEBHOOK_URL": ""}, "BITRIX24_WEBHOOK_URL is not set"),
+        ({"BITRIX24_WEBHOOK_URL": "http://acme.example/rest/1/abcdefgh12/"}, "must use https"),
+        ({"BITRIX24_WEBHOOK_URL": "https://acme.example/"}, "is not complete"),
+        ({"REPORTING_TZ": "Moscow"}, "REPORTING_TZ must be an IANA time zone"),
+        ({"WAREHOUSE_PATH": "/proc/company.duckdb"}, "Make its folder writable"),
+    ],
+)
+def test_a_wrong_setting_is_named(two_days: TwoDays, environment: dict[str, str], message: str) -> None:
+    """A setting that is found wrong deep inside a run ends in a message about something else."""
+    assert message in said(two_days, "sync", **environment)
+
+
+def test_a_second_sync_names_the_first(two_days: TwoDays) -> None:
+    """Two writers of one DuckDB file; the second must not wait without a word."""
+    with WarehouseLock(
+        Settings(warehouse_path=two_days.rehearsal.folder / "company.duckdb").warehouse_path, "b24 sync"
+    ):
+        assert f"in use by `b24 sync`, process {os.getpid()}" in said(two_days, "sync")
+
+
+def test_another_portal_is_refused(two_days: TwoDays) -> None:
+    """Ids of two portals in one table would give numbers of neither."""
+    with PortalProcess.start(seed=1, deals=10) as other:
+        assert "Set WAREHOUSE_PATH to another file" in said(two_days, "sync", BITRIX24_WEBHOOK_URL=other.webhook_url)
+
+
+def test_an_earlier_as_of_is_refused(two_days: TwoDays) -> None:
+    """State columns cannot be rolled back: the marts would mix two moments."""
+    assert "cannot be rolled back" in said(two_days, "sync", "--as-of", "2026-06-01T00:00:00")
+
+
+def test_a_bad_input_file_is_named_and_nothing_is_published(two_days: TwoDays) -> None:
+    """A plan with a typo must not become a month without a plan."""
+    rehearsed = two_days.rehearsal
+    plan = rehearsed.folder / "inputs" / "sales_plan.csv"
+    good = plan.read_bytes()
+    with psycopg.connect(rehearsed.url()) as reader:
+        before = reader.execute("select * from marts.publish_info").fetchall()
+    plan.write_bytes(good.replace(b"company", b"compony", 1))
+    try:
+        message = said(two_days, "sync")
+    finally:
+        plan.write_bytes(good)
+    assert "sales_plan.csv, row " in message
+    assert "column scope" in message
+    with psycopg.connect(rehearsed.url()) as reader:
+        assert reader.execute("select * from marts.publish_info").fetchall() == before
+
+
+def test_a_reader_reads_and_cannot_write(two_days: TwoDays) -> None:
+    """A BI tool's account that can write is an accident waiting."""
+    with psycopg.connect(two_days.rehearsal.url(), autocommit=True) as reader:
+        for mart in two_days.second.marts:
+            assert reader.execute(f"select count(*) from marts.{mart}").fetchone() != (0,)
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            reader.execute("delete from marts.channel_roi")
+        reader.execute("set default_transaction_read_only = off")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("delete from marts.channel_roi")
