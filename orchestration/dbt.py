@@ -79,6 +79,7 @@ def build(context: dg.AssetExecutionContext, dbt_cli: DbtCliResource, run: SyncR
     """Run `dbt build` without the unit tests (they prove the code, not the data); the outcome goes to the report."""
     settings, report = run.settings, run.report
     os.environ.update(dbt_environment(settings))
+    (settings.paths.dbt / "run_results.json").unlink(missing_ok=True)  # the last run's must not speak for this one
     invocation = dbt_cli.cli(
         ["build", "--exclude-resource-type", "unit_test", *dbt_arguments(settings)],
         context=context,
@@ -86,13 +87,20 @@ def build(context: dg.AssetExecutionContext, dbt_cli: DbtCliResource, run: SyncR
         raise_on_error=False,
     )
     total = sum(node["resource_type"] in {"model", "seed", "test"} for node in _manifest()["nodes"].values())
-    for done, event in enumerate(invocation.stream(), start=1):
-        run.reporter.step("dbt", min(done, total), total)
-        yield event
+    try:
+        for done, event in enumerate(invocation.stream(), start=1):
+            run.reporter.step("dbt", min(done, total), total)
+            yield event
+    finally:
+        if invocation.process.poll() is None:  # the step ended early: its dbt must not go on writing
+            invocation.process.terminate()
+            invocation.process.wait()
     if not (settings.paths.dbt / "run_results.json").exists():
         report.tests_failed.append(f"dbt did not run: {invocation.get_error()}")
         return
     _read_results(invocation.get_artifact("run_results.json")["results"], run)
+    if not invocation.is_successful() and not report.tests_failed:
+        report.tests_failed.append(f"dbt ended badly: {invocation.get_error()}")
 
 
 def _read_results(results: Sequence[Mapping[str, Any]], run: SyncRun) -> None:

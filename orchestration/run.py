@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -75,7 +75,9 @@ def sync_run(settings: Settings, run_id: str, instance: dg.DagsterInstance, repo
             yield run
         finally:
             if run.report.as_of is not None and not run.report.built:
-                run.ledger.fail_run(run_id, run.report.error or "stopped")
+                # a warehouse that cannot be written must not hide why the run failed; the next run marks this one
+                with suppress(WarehouseError):
+                    run.ledger.fail_run(run_id, run.report.error or "stopped")
 
 
 @dg.resource(description="The lock, the ledger and the report of one run")
