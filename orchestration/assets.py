@@ -15,6 +15,7 @@ from dlt_sources.files import load_files
 from dlt_sources.files.schema import FILES
 from orchestration import dbt
 from orchestration.run import SyncRun, known_errors, marts_target
+from warehouse.errors import WarehouseError
 from warehouse.publish import PublishInfo, publish
 from warehouse.settings import Settings
 
@@ -60,7 +61,7 @@ def bitrix24_tables(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Read the portal's changes into `raw_bitrix24`; the first run reads everything, in packages it can resume from."""
     report, settings = sync_run.report, sync_run.settings
-    with known_errors(), report.phase("extract"):
+    with known_errors(report), report.phase("extract"):
         facts = preflight.inspect(sync_run.client)
         report.portal = sync_run.client.host
         as_of = datetime.fromisoformat(config.as_of) if config.as_of else facts.as_of
@@ -71,7 +72,7 @@ def bitrix24_tables(
             sync_run.client,
             make_pipeline(settings.warehouse_path, settings.paths.dlt),
             sync_run.ledger,
-            as_of=as_of,
+            as_of=facts.as_of,  # watermarks are the portal's clock, whatever moment the marts stand for
             reporting_tz=settings.reporting_tz,
             full=config.full,
             since=_start_of(config.since, settings),
@@ -80,7 +81,6 @@ def bitrix24_tables(
             loading=partial(report.phase, "load"),
         )
         sync_run.ledger.fix_custom_field_names()
-    sync_run.count_usage()
     for table in report.entities:
         if table.note:
             context.log.warning(f"{table.entity}: {table.note}")
@@ -108,7 +108,7 @@ def _start_of(day: str | None, settings: Settings) -> datetime | None:
 def deal_product_rows(sync_run: dg.ResourceParam[SyncRun]) -> dg.MaterializeResult[Any]:
     """Product rows of the deals that changed, newest closed first; one command per deal, so bounded per run."""
     settings, ledger = sync_run.settings, sync_run.ledger
-    with known_errors(), sync_run.report.phase("extract"):
+    with known_errors(sync_run.report), sync_run.report.phase("extract"):
         result = load_product_rows(
             sync_run.client,
             make_pipeline(settings.warehouse_path, settings.paths.dlt),
@@ -118,7 +118,7 @@ def deal_product_rows(sync_run: dg.ResourceParam[SyncRun]) -> dg.MaterializeResu
             loading=partial(sync_run.report.phase, "load"),
         )
         ledger.save({}, [result])
-    sync_run.count_usage()
+        sync_run.report.deals_waiting = ledger.owners_left()
     sync_run.report.entities.append(result)
     return dg.MaterializeResult(metadata={"rows_read": result.rows_read})
 
@@ -135,10 +135,11 @@ def deal_product_rows(sync_run: dg.ResourceParam[SyncRun]) -> dg.MaterializeResu
 def input_tables(sync_run: dg.ResourceParam[SyncRun]) -> Iterator[dg.MaterializeResult[Any]]:
     """The company's own files of INPUTS_PATH into `raw_files`."""
     settings = sync_run.settings
-    with known_errors(), sync_run.report.phase("load"):
+    with known_errors(sync_run.report), sync_run.report.phase("load"):
         rows = load_files(
             settings.inputs_path, settings.warehouse_path, settings.paths.dlt, as_of=sync_run.ledger.latest_run().as_of
         )
+    sync_run.report.input_rows = rows
     for table, count in rows.items():
         yield dg.MaterializeResult(asset_key=dg.AssetKey(["files", table]), metadata={"rows": count})
 
@@ -157,11 +158,15 @@ def dbt_models(settings: Settings) -> dg.AssetsDefinition:
     ) -> Iterator[Any]:
         """Build and test; a failed error-severity test fails the run, so nothing is published."""
         report = sync_run.report
+        with known_errors(report):
+            sync_run.ledger.mark_loaded(sync_run.ledger.latest_run().run_id)
         with report.phase("dbt"):
             yield from dbt.build(context, dbt_cli, sync_run)
         if report.tests_failed:
-            raise dg.Failure("Nothing is published: " + "; ".join(report.tests_failed), allow_retries=False)
-        sync_run.ledger.mark_built(report.run_id)
+            report.error = "Nothing is published: " + "; ".join(report.tests_failed)
+            raise dg.Failure(report.error, allow_retries=False)
+        with known_errors(report):
+            sync_run.ledger.mark_built(sync_run.ledger.latest_run().run_id)
         report.built = True
 
     return models
@@ -186,11 +191,10 @@ def published_tables() -> dg.AssetsDefinition:
             ),
         ],
         pool="warehouse",
-        retry_policy=RETRY_OUTAGE,
     )
     def tables(sync_run: dg.ResourceParam[SyncRun]) -> Iterator[dg.MaterializeResult[Any]]:
         """All tables become visible together, or none."""
-        with known_errors():
+        with known_errors(sync_run.report):
             publish_marts(sync_run)
         for table in sync_run.report.published:
             metadata = {
@@ -209,6 +213,11 @@ def publish_marts(sync_run: SyncRun, *, allow_shrink: bool = False) -> None:
     settings, report = sync_run.settings, sync_run.report
     with report.phase("publish"):
         last = sync_run.ledger.latest_run()
+        if last.status not in {"built", "published"}:
+            raise WarehouseError(
+                f"The last run ended before its marts were built and tested ({last.error or 'it was killed'}). "
+                "Run `b24 sync`."
+            )
         report.published = publish(
             settings.warehouse_path,
             marts_target(settings),

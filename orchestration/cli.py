@@ -34,8 +34,6 @@ def main() -> None:
     """Run a command; a failure that has a plain message ends in that message and exit code 1."""
     try:
         app()
-    except KeyboardInterrupt:
-        _fail("Interrupted. What was committed stays; the next run goes on from there.")
     except Exception as error:
         from orchestration.run import EXPECTED
 
@@ -59,7 +57,8 @@ def check() -> None:
 
     settings = Settings()
     with BitrixClient(webhook_of(settings), share=settings.bitrix24_limit_share) as client:
-        complete = print_check(preflight.inspect(client), client.host, settings.bitrix24_limit_share)
+        facts = preflight.inspect(client, dictionaries=True)
+        complete = print_check(facts, client.host, settings.bitrix24_limit_share)
     raise typer.Exit(0 if complete else 1)
 
 
@@ -81,6 +80,10 @@ def sync(
 
     settings = Settings()
     webhook_of(settings)
+    if full and since:
+        raise typer.BadParameter("--full reads everything, --since only what is recent: choose one")
+    if json_file and not json_file.absolute().parent.is_dir():
+        raise typer.BadParameter(f"the folder of {json_file} does not exist")
     config = {
         "full": full,
         "since": since and since.date().isoformat(),

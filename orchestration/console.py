@@ -106,6 +106,8 @@ _LINES: tuple[tuple[str, Callable[[RunReport], str]], ...] = (
     ("requests, commands", lambda report: f"{report.requests:,}, {report.commands:,}"),
     ("refusals, retries", lambda report: f"{report.refusals:,}, {report.retries:,}"),
     ("portal's working seconds", lambda report: f"{report.operating_seconds:,.1f}"),
+    ("deals awaiting product rows", lambda report: f"{report.deals_waiting:,}"),
+    ("input files, rows", lambda report: ", ".join(f"{k} {v:,}" for k, v in report.input_rows.items()) or "-"),
     ("models built", lambda report: f"{report.models_built}"),
     (
         "tests passed, warned, failed",

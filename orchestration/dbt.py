@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import duckdb
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource
 
 from orchestration.run import SyncRun
+from warehouse.duckdb_file import open_warehouse
+from warehouse.errors import WarehouseError
 from warehouse.publish import TableSpec
 from warehouse.settings import Settings
 
@@ -60,7 +61,7 @@ def ensure_manifest(settings: Settings) -> Path:
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"dbt cannot parse {PROJECT_DIR.name}:\n{done.stdout}{done.stderr}")
+            raise WarehouseError(f"dbt cannot parse {PROJECT_DIR.name}:\n{done.stdout}{done.stderr}")
         os.utime(MANIFEST)
     return MANIFEST
 
@@ -123,7 +124,7 @@ def _read_results(results: Sequence[Mapping[str, Any]], run: SyncRun) -> None:
 
 def _failing_rows(test_sql: str, warehouse_path: Path) -> str:
     """A few of the rows that a data test selects."""
-    with duckdb.connect(str(warehouse_path), read_only=True) as connection:
+    with open_warehouse(warehouse_path, read_only=True) as connection:
         rows = connection.execute(f"select * from ({test_sql}) limit 3")  # noqa: S608 - the test's own SQL
         names = [column[0] for column in rows.description or []]
         return "; ".join(

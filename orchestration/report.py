@@ -45,6 +45,8 @@ class RunReport:
     retries: int = 0
     operating_seconds: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
+    deals_waiting: int = 0  # deals whose product rows are left to the next runs
+    input_rows: dict[str, int] = field(default_factory=dict)
     models_built: int = 0
     tests_passed: int = 0
     tests_warned: list[str] = field(default_factory=list)

@@ -7,12 +7,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import dagster as dg
+import duckdb
 
-from dlt_sources.bitrix24.client import BitrixClient
+from dlt_sources.bitrix24.client import BitrixClient, Usage
 from dlt_sources.bitrix24.errors import BitrixError, ConfigurationError, PortalUnavailable
 from dlt_sources.bitrix24.webhook import Webhook, protect_logs
 from dlt_sources.files import InputFileError
 from orchestration.report import Reporter, RunReport, Silent
+from warehouse.duckdb_file import explain
 from warehouse.errors import WarehouseError
 from warehouse.ledger import Ledger
 from warehouse.lock import WarehouseLock
@@ -23,7 +25,8 @@ JOB = "bitrix24_sync"
 EXPECTED = (BitrixError, InputFileError, WarehouseError)
 # from its start a run takes seconds to reach the lock, from its launch up to minutes; without it after that, it is dead
 SETTLED_S = {dg.DagsterRunStatus.STARTING: 300, dg.DagsterRunStatus.STARTED: 30, dg.DagsterRunStatus.CANCELING: 30}
-LOCK_WAIT_S = 5  # the sensor and the schedule hold it for a moment
+LOCK_WAIT_S = 10  # the sensor and the schedule hold it for a moment
+LAST_WORDS_S = 3  # a run gives the lock back a moment before Dagster writes down its end
 
 
 @dataclass
@@ -44,9 +47,17 @@ class SyncRun:
             self._client = BitrixClient(webhook, share=self.settings.bitrix24_limit_share)
         return self._client
 
-    def count_usage(self) -> None:
-        """Put what the client has asked of the portal so far into the report."""
-        usage = self.client.usage
+    def close(self) -> None:
+        """Put what was asked of the portal into the report, and how an unfinished run ended into the ledger."""
+        if self._client is not None:
+            self._count(self._client.usage)
+            self._client.close()
+        if self.report.as_of is not None and not self.report.succeeded:
+            # a warehouse that cannot be written must not hide why the run failed; the next run marks this one
+            with suppress(WarehouseError):
+                self.ledger.fail_run(self.report.run_id, self.report.error or "stopped", built=self.report.built)
+
+    def _count(self, usage: Usage) -> None:
         self.report.requests, self.report.commands = usage.requests, usage.commands
         self.report.refusals, self.report.retries = usage.refusals, usage.retries
         self.report.operating_seconds = sum(usage.operating_s.values())
@@ -74,10 +85,7 @@ def sync_run(settings: Settings, run_id: str, instance: dg.DagsterInstance, repo
         try:
             yield run
         finally:
-            if run.report.as_of is not None and not run.report.built:
-                # a warehouse that cannot be written must not hide why the run failed; the next run marks this one
-                with suppress(WarehouseError):
-                    run.ledger.fail_run(run_id, run.report.error or "stopped")
+            run.close()
 
 
 @dg.resource(description="The lock, the ledger and the report of one run")
@@ -95,12 +103,20 @@ def close_dead_runs(instance: dg.DagsterInstance, *, alive: str | None = None) -
     Call it only while holding the lock, which no live run can then hold.
     """
     unfinished = dg.RunsFilter(job_name=JOB, statuses=list(SETTLED_S))
+    silent = [
+        record.dagster_run
+        for record in instance.get_run_records(unfinished)
+        if record.dagster_run.run_id != alive
+        and (record.start_time or record.update_timestamp.timestamp())
+        < time.time() - SETTLED_S[record.dagster_run.status]
+    ]
+    if silent:
+        time.sleep(LAST_WORDS_S)
     closed = []
-    for record in instance.get_run_records(unfinished):
-        run = record.dagster_run
-        since = record.start_time or record.update_timestamp.timestamp()
-        if run.run_id != alive and since < time.time() - SETTLED_S[run.status]:
-            instance.report_run_failed(run, "The process of this run ended without a word; the next run takes over.")
+    for run in silent:
+        now = instance.get_run_by_id(run.run_id)
+        if now is not None and now.status in SETTLED_S:
+            instance.report_run_failed(now, "The process of this run ended without a word; the next run takes over.")
             closed.append(run.run_id)
     return closed
 
@@ -108,19 +124,25 @@ def close_dead_runs(instance: dg.DagsterInstance, *, alive: str | None = None) -
 def marts_target(settings: Settings) -> PublishTarget:
     """The server of MARTS_POSTGRES_URL, or the embedded one beside the warehouse."""
     if settings.marts_postgres_url is not None:
+        os.environ.pop("MARTS_POSTGRES_URL", None)  # dbt has no use for its password
         return ExternalPostgres(settings.marts_postgres_url.get_secret_value())
     return EmbeddedPostgres(settings.paths.postgres, timezone=settings.reporting_tz)
 
 
 @contextmanager
-def known_errors() -> Iterator[None]:
+def known_errors(report: RunReport | None = None) -> Iterator[None]:
     """Turn a failure that has a plain message into Dagster's Failure with that message; only an outage is retried."""
     try:
         yield
     except Exception as error:
         known = next((link for link in _chain(error) if isinstance(link, EXPECTED)), None)
+        disk = next((link for link in _chain(error) if isinstance(link, duckdb.Error)), None)
+        if known is None and disk is not None:
+            known = explain(Settings().warehouse_path, disk)
+        if report is not None:
+            report.error = str(known or error)
         if known is None:
-            raise
+            raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
         raise dg.Failure(str(known), allow_retries=isinstance(known, PortalUnavailable)) from None
 
 

@@ -17,6 +17,14 @@ from warehouse.errors import WarehouseError
 from warehouse.publish import PublishedTable
 from warehouse.settings import Settings
 
+INTERRUPTED = "Interrupted. What was committed stays; the next run goes on from there."
+DAGSTER_YAML = """\
+telemetry: {enabled: false}
+nux: {enabled: false}
+# one run at a time; the warehouse's lock is the guarantee, the pool only orders the queue
+concurrency: {pools: {granularity: run, default_limit: 1}}
+"""
+
 
 @contextmanager
 def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
@@ -28,15 +36,16 @@ def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 def dagster_home(settings: Settings) -> Path:
     """DAGSTER_HOME if set, else a folder beside the warehouse, with its settings."""
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.paths.dagster)))
-    home.mkdir(parents=True, exist_ok=True)
     config = home / "dagster.yaml"
-    if not config.exists():
-        config.write_text(
-            "telemetry: {enabled: false}\n"
-            "nux: {enabled: false}\n"
-            "# one run at a time; the warehouse's lock is the guarantee, the pool only orders the queue\n"
-            "concurrency: {pools: {granularity: run, default_limit: 1}}\n"
-        )
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not config.exists():
+            config.write_text(DAGSTER_YAML)
+    except OSError as error:
+        raise WarehouseError(
+            f"The folder {home} cannot be written ({error.strerror}). "
+            "Make its folder writable for this user, or set WAREHOUSE_PATH to another place."
+        ) from None
     return home
 
 
@@ -71,6 +80,8 @@ def _cause(result: dg.ExecuteInProcessResult) -> str:
             error = data.error
             while error is not None and error.cause is not None:
                 error = error.cause
+            if error is not None and error.cls_name == "DagsterExecutionInterruptedError":
+                return INTERRUPTED
             return f"{event.step_key}: {error.message.strip() if error else 'failed'}"
     return "the run failed before its first step"
 
@@ -87,10 +98,5 @@ def run_publish(settings: Settings, reporter: Reporter, *, allow_shrink: bool) -
         dagster_instance(settings) as instance,
         sync_run(settings, str(uuid.uuid4()), instance, reporter) as run,
     ):
-        last = run.ledger.latest_run()
-        if last.status not in {"built", "published"}:
-            raise WarehouseError(
-                f"The last run ended before its marts were built and tested ({last.error}). Run `b24 sync`."
-            )
         publish_marts(run, allow_shrink=allow_shrink)
         return run.report.published

@@ -11,7 +11,7 @@ import duckdb
 from warehouse.errors import WarehouseBusy, WarehouseError
 
 # a run that was just killed may leave a child (dbt) that still writes for a few seconds
-OPEN_WAIT_S = 10.0
+OPEN_WAIT_S = 60.0
 POLL_S = 0.2
 
 
@@ -41,8 +41,8 @@ def open_warehouse(
     try:
         connection.execute("set TimeZone = 'UTC'")
         yield connection
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise _explain(path, error) from error
+    except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException) as error:
+        raise explain(path, error) from error
     finally:
         connection.close()
 
@@ -56,13 +56,14 @@ def _connect(path: Path, read_only: bool, deadline: float) -> duckdb.DuckDBPyCon
             if is_new and "No space left" in str(error):
                 path.unlink(missing_ok=True)  # half a header, which no later run could open
             if "lock" not in str(error) or time.monotonic() >= deadline:
-                raise _explain(path, error) from error
+                raise explain(path, error) from error
         except duckdb.Error as error:
-            raise _explain(path, error) from error
+            raise explain(path, error) from error
         time.sleep(POLL_S)
 
 
-def _explain(path: Path, error: duckdb.Error) -> WarehouseError:
+def explain(path: Path, error: duckdb.Error) -> WarehouseError:
+    """Say in plain words why DuckDB could not use the file, and what to do."""
     text = str(error)
     if "Could not set lock" in text or "Conflicting lock" in text:
         pid = re.search(r"PID (\d+)", text)

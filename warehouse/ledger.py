@@ -27,7 +27,7 @@ COLUMN_NAME_LIMIT = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
 TABLES: Mapping[str, Mapping[str, str]] = {
     "portal": {"host": "varchar", "first_seen_at": "timestamptz"},
     "sync_runs": {
-        "run_id": "varchar primary key",
+        "run_id": "varchar",
         "started_at": "timestamptz",
         "as_of": "timestamptz",
         "status": "varchar",  # started, loaded, built, published, failed
@@ -53,7 +53,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "note": "varchar",
     },
     "positions": {
-        "entity": "varchar primary key",
+        "entity": "varchar",
         "watermark": "timestamptz",
         "backfill_id": "bigint",
         "backfill_done": "boolean",
@@ -166,14 +166,11 @@ class Ledger:
                 )
             con.execute(
                 "update ops.sync_runs set status = 'failed', finished_at = ?, error = 'the run was killed' "
-                "where status in ('started', 'loaded', 'built')",
+                "where finished_at is null",
                 [_now()],
             )
-            con.execute(
-                "insert into ops.sync_runs values (?, ?, ?, 'started', null, null) on conflict (run_id) do update set "
-                "as_of = excluded.as_of, status = 'started', finished_at = null, error = null",
-                [run_id, _now(), as_of],
-            )
+            started = {"started_at": _now(), "as_of": as_of, "status": "started", "finished_at": None, "error": None}
+            _upsert(con, "sync_runs", {"run_id": run_id}, started)
 
     def mark_loaded(self, run_id: str) -> None:
         """Everything of the run is in the raw tables."""
@@ -187,14 +184,15 @@ class Ledger:
         """The run's marts are published."""
         self._set_status(run_id, "published", _now(), None)
 
-    def fail_run(self, run_id: str, error: str) -> None:
+    def fail_run(self, run_id: str, error: str, *, built: bool = False) -> None:
         """The run ended early.
 
         Args:
             run_id: of a started run.
             error: why, already without secrets; cut to 4 000 characters.
+            built: its marts are built and tested, only publishing failed: `b24 publish` may try again.
         """
-        self._set_status(run_id, "failed", _now(), error[:ERROR_TEXT_LIMIT])
+        self._set_status(run_id, "built" if built else "failed", _now(), error[:ERROR_TEXT_LIMIT])
 
     def latest_run(self) -> Run:
         """The run begun last.

@@ -394,7 +394,7 @@ def _check_shrink(con: psycopg.Connection[Any], plans: Sequence[_Plan], guard: f
         listed = "\n".join(shrunk)
         raise PublishError(
             f"Nothing was published, because tables would lose more than {guard:.0%} of their rows:\n{listed}\n"
-            "If the rows are truly gone from the portal, publish once with the guard off; "
+            "If the rows are truly gone from the portal, run `b24 publish --allow-shrink`; "
             "else check the rights of the webhook's user and the last load."
         )
 

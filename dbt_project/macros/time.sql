@@ -11,9 +11,10 @@
     {%- if not execute -%} cast(null as timestamptz)
     {%- else -%}
         {%- set newest = run_query(
-            "select strftime(max(as_of) at time zone 'UTC', '%Y-%m-%d %H:%M:%S.%f+00') from " ~ runs
-        ).columns[0].values()[0] -%}
-        {%- if newest is none -%}
+            "select strftime(as_of at time zone 'UTC', '%Y-%m-%d %H:%M:%S.%f+00') from " ~ runs
+            ~ " order by started_at desc limit 1"
+        ).columns[0].values() | first -%}
+        {%- if not newest -%}
             {{ exceptions.raise_compiler_error(
                 "ops.sync_runs has no run yet, so there is no moment to build for."
                 ~ " Run `b24 sync`, or give one: --vars '{as_of: 2026-01-31T09:00:00+03:00}'."

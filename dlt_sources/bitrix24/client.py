@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -49,6 +49,8 @@ PARK_AGAIN_S = 10.0
 PARK_MAX_S = 600.0
 PARK_TOTAL_S = 3600.0
 REDIRECTS_MAX = 3
+# refusals of a webhook that, inside a batch, are those of one method: a right, the plan, the kind of authorisation
+OF_ONE_METHOD = frozenset({"invalid_credentials", "user_access_error", "wrong_auth_type", "wrong_license"})
 USER_AGENT = "bitrix24-analytics (+python-httpx)"
 
 log = logging.getLogger(__name__)
@@ -370,6 +372,9 @@ class BitrixClient:
             self.usage.refusals += 1
         if failure.kind is Kind.THROTTLED:
             self._bucket.halve()
+        if failure.kind is Kind.ACCESS and failure.code.lower() in OF_ONE_METHOD:
+            # the batch itself has passed, so the webhook is good: this method alone is closed to it
+            failure = replace(failure, kind=Kind.DENIED)
         if failure.kind in (Kind.ACCESS, Kind.OVERLOAD):
             raise self._final(command.method, failure)
         return CommandError(command.method, failure)
@@ -377,15 +382,18 @@ class BitrixClient:
     def _exchange(self, method: str, payload: Mapping[str, Any], size: int = 1) -> Mapping[str, Any] | Failure:
         """POST until there is an answer; returns its JSON object, or the failure that the method has no time left."""
 
+        failed: Counter[Kind] = Counter()
+
         def is_exhausted(state: tenacity.RetryCallState) -> bool:
             last = state.outcome.exception() if state.outcome else None
             if not isinstance(last, _Retryable):
                 return True
+            # counted apart, so that a fault after many a "too fast" still gets its own retries
+            failed[last.failure.kind] += 1
+            times = failed[last.failure.kind]
             if last.is_timeout and size > 1:
-                return state.attempt_number >= BATCH_TIMEOUT_ATTEMPTS
-            return state.attempt_number >= (
-                THROTTLED_ATTEMPTS if last.failure.kind is Kind.THROTTLED else last.failure.retries + 1
-            )
+                return times >= BATCH_TIMEOUT_ATTEMPTS
+            return times >= (THROTTLED_ATTEMPTS if last.failure.kind is Kind.THROTTLED else last.failure.retries + 1)
 
         def note(_: tenacity.RetryCallState) -> None:
             self.usage.retries += 1

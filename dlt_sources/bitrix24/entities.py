@@ -33,6 +33,7 @@ class Entity:
         id: key of the id in a row; `filter_id` in a filter or an order.
         filter_key: name of the filter parameter.
         order_key: name of the order parameter when it is an object; None where `params` fix the order as two scalars.
+        offset_keys: names under which a list that is paged by offset takes it.
         starts: whether the method takes `start=-1`, which saves the portal its count(*).
         cursor: field that tells when a row changed, or, in a journal, when it was made.
         wide_days: how far back one run a day looks, for rows that changed or came late.
@@ -49,6 +50,7 @@ class Entity:
     filter_id: str = "ID"
     filter_key: str = "filter"
     order_key: str | None = "order"
+    offset_keys: tuple[str, ...] = ("start",)
     starts: bool = True
     cursor: str | None = None
     wide_days: int = 2
@@ -132,8 +134,10 @@ ENTITIES: tuple[Entity, ...] = (
         "users", "user.get", "user", Family.KEYED_DICTIONARY, {"sort": "ID", "order": "ASC"},
         filter_key="FILTER", order_key=None, optional=True,
     ),
+    # its page names the offset START, all other pages `start`
     Entity(
-        "departments", "department.get", "department", Family.DICTIONARY, {"sort": "ID", "order": "ASC"}, optional=True,
+        "departments", "department.get", "department", Family.DICTIONARY, {"sort": "ID", "order": "ASC"},
+        offset_keys=("start", "START"), optional=True,
     ),
     _crm_list("lead", "leads", schema.LEADS, "DATE_MODIFY"),
     _crm_list("deal", "deals", schema.DEALS, "DATE_MODIFY"),

@@ -89,7 +89,6 @@ def make_pipeline(warehouse_path: Path, working_dir: Path) -> dlt.Pipeline:
     rows of a package that a killed run left behind are read again.
     """
     shutil.rmtree(working_dir / PIPELINE_NAME, ignore_errors=True)
-    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     os.environ["LOAD__DELETE_COMPLETED_JOBS"] = "true"
     return dlt.pipeline(
         pipeline_name=PIPELINE_NAME,

@@ -18,8 +18,8 @@ class PortalFacts:
         as_of: the portal's clock when it answered first, UTC.
         utc_offset: offset that the portal writes its times with.
         user_name: owner of the webhook; "" if the portal keeps it to itself.
-        is_admin: whether he may manage the portal; others see only what their rights show.
-        scopes: permissions of the webhook.
+        is_admin: whether he may manage the portal; others see only what their rights show. None if it is not told.
+        scopes: permissions of the webhook; None if the portal does not tell.
         base_currency: ISO code, None if the portal does not tell.
         has_leads: False in simple CRM mode, where lead lists stay empty; None if the portal does not tell.
         max_ids: highest id by raw table, an upper bound of its row count; 0 for an empty table.
@@ -30,8 +30,8 @@ class PortalFacts:
     as_of: datetime
     utc_offset: timedelta
     user_name: str
-    is_admin: bool
-    scopes: frozenset[str]
+    is_admin: bool | None
+    scopes: frozenset[str] | None
     base_currency: str | None
     has_leads: bool | None
     max_ids: Mapping[str, int]
@@ -39,9 +39,11 @@ class PortalFacts:
     refused: Mapping[str, str]
 
 
-def inspect(client: BitrixClient) -> PortalFacts:
+def inspect(client: BitrixClient, *, dictionaries: bool = False) -> PortalFacts:
     """Ask a portal about itself, in one request.
 
+    Args:
+        dictionaries: whether to try the small lists too, which a run reads whole in any case.
     Raises:
         AccessError, PortalUnavailable, PortalError: as the client; a single refused fact is not an error.
     Source: Bitrix24 REST docs, profile.md, scope.md, server-time.md, crm-settings-mode-get.md.
@@ -55,7 +57,12 @@ def inspect(client: BitrixClient) -> PortalFacts:
         for entity in ENTITIES
         if entity.family is not Family.DICTIONARY
     ]
-    for _ in Reader(client).read([*facts.values(), *(call for _, call in newest)]):
+    small = [
+        (entity, SingleCall(Command(entity.method, entity.params), optional=True))
+        for entity in ENTITIES
+        if entity.family is Family.DICTIONARY and dictionaries
+    ]
+    for _ in Reader(client).read([*facts.values(), *(call for _, call in (*newest, *small))]):
         pass
 
     def answer(method: str) -> object:
@@ -65,7 +72,7 @@ def inspect(client: BitrixClient) -> PortalFacts:
     as_of = client.started_at or _instant(answer("server.time"))
     profile, scopes, mode = answer("profile"), answer("scope"), answer("crm.settings.mode.get")
     profile = profile if isinstance(profile, dict) else {}
-    currency = answer("crm.currency.base.get")
+    admin, currency = profile.get("ADMIN"), answer("crm.currency.base.get")
     max_ids, operating_s = {}, {}
     for entity, call in newest:
         if call.answer is not None:
@@ -76,13 +83,13 @@ def inspect(client: BitrixClient) -> PortalFacts:
         as_of=as_of.astimezone(UTC),
         utc_offset=as_of.utcoffset() or timedelta(),
         user_name=" ".join(str(profile.get(key) or "") for key in ("NAME", "LAST_NAME")).strip(),
-        is_admin=profile.get("ADMIN") is True,
-        scopes=frozenset(str(scope) for scope in scopes) if isinstance(scopes, list) else frozenset(),
+        is_admin=admin if isinstance(admin, bool) else None,
+        scopes=frozenset(str(scope) for scope in scopes) if isinstance(scopes, list) else None,
         base_currency=currency if isinstance(currency, str) and currency else None,
         has_leads=None if mode is None else str(mode) != "2",
         max_ids=max_ids,
         operating_s=operating_s,
-        refused={entity.table: call.note for entity, call in newest if call.note},
+        refused={entity.table: call.note for entity, call in (*newest, *small) if call.note},
     )
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from dlt_sources.bitrix24 import schema
+from dlt_sources.bitrix24.errors import PortalError
 
 Row = Mapping[str, Any]
 
@@ -76,6 +77,8 @@ def to_columns(table: str, rows: Sequence[Row], *, loaded_at: str, custom_fields
     Returns:
         the declared columns, those of custom fields where the table has them, `_loaded_at`, `_deleted_at`.
         Columns of the key are not nullable.
+    Raises:
+        PortalError: a row lacks a part of its key.
     """
     columns: dict[str, list[str | None] | None] = dict.fromkeys(schema.TABLES[table])
     with_custom_fields = table in schema.WITH_CUSTOM_FIELDS
@@ -88,6 +91,9 @@ def to_columns(table: str, rows: Sequence[Row], *, loaded_at: str, custom_fields
     columns["_loaded_at"] = [loaded_at] * len(rows)
     columns["_deleted_at"] = None
     keys = schema.KEYS[table]
+    for name in keys:
+        if rows and None in (columns[name] or [None]):
+            raise PortalError(f"The portal sent a row of {table} without its {name}, which tells it from the others.")
     return pa.table(
         [
             pa.nulls(len(rows), pa.string()) if values is None else pa.array(values, pa.string())

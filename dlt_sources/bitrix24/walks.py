@@ -22,7 +22,8 @@ from dlt_sources.bitrix24.errors import (
 Row = dict[str, Any]
 
 NOTHING: frozenset[Kind] = frozenset()
-DENIED = frozenset({Kind.DENIED})
+# the portal has many words for "not for you", so whatever stays refused counts; an outage is none of these
+ANY_REFUSAL = frozenset({Kind.DENIED, Kind.REFUSED, Kind.TRANSIENT})
 
 log = logging.getLogger(__name__)
 
@@ -165,15 +166,20 @@ class OffsetWalk:
 
     def commands(self, count: int, prefix: str) -> dict[str, Command]:
         """Return the next commands; see `Walk`."""
-        params = {**self.entity.params, "start": self._offset} if self._offset else self.entity.params
+        params = dict(self.entity.params)
+        if self._offset:
+            params |= dict.fromkeys(self.entity.offset_keys, self._offset)
         return {f"{prefix}p0": Command(self.method, params)}
 
     def take(self, answers: Sequence[Envelope]) -> list[Row]:
         """Take answers in order; see `Walk`."""
         taken: list[Row] = []
         for answer in answers:
-            taken += rows_at(answer.result, self.entity.path, self.method)
+            rows = rows_at(answer.result, self.entity.path, self.method)
+            taken += rows
             self.usage.pages += 1
+            if answer.next is not None and answer.next <= self._offset and len(rows) == PAGE_SIZE:
+                raise PortalError(f"{self.method} begins anew at each page, so only its first {PAGE_SIZE} rows came.")
             if answer.next is None or answer.next <= self._offset:
                 self.done = True
             else:
@@ -185,7 +191,7 @@ class SingleCall:
     """One command whose answer is kept as it is."""
 
     def __init__(self, command: Command, *, optional: bool = False) -> None:
-        self.method, self.tolerates = command.method, DENIED if optional else NOTHING
+        self.method, self.tolerates = command.method, ANY_REFUSAL if optional else NOTHING
         self.done = False
         self.note = ""
         self.usage = WalkUsage()
@@ -314,7 +320,7 @@ class Reader:
 
 
 def _tolerated(entity: Entity) -> frozenset[Kind]:
-    return DENIED if entity.optional else NOTHING
+    return ANY_REFUSAL if entity.optional else NOTHING
 
 
 def _refusal(reason: str, failure: Failure) -> AccessError | PortalError:

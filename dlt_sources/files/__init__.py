@@ -58,13 +58,18 @@ def read_rows(path: Path, table: str, as_of: datetime) -> pa.Table:
         raise InputFileError(f"{path.name}: column {missing[0]} is missing; it needs {', '.join(model.model_fields)}")
     rows = []
     for row_number, cells in enumerate(frame.itertuples(index=False, name=None), start=2):  # row 1 holds the names
+        if not any(cells):
+            continue
         row = _checked(model, dict(zip(frame.columns, cells, strict=True)), path, row_number)
         rows.append({**row.model_dump(mode="json"), "row_number": row_number, "_loaded_at": as_of.isoformat()})
     return _to_arrow(rows, table)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputFileError(f"{path.name}: cannot be read ({error.strerror})") from error
     try:
         raw.decode("utf-8")
         encoding = "utf-8-sig"
@@ -74,13 +79,22 @@ def _read_csv(path: Path) -> pd.DataFrame:
     delimiter = max(",;\t", key=header.count)
     try:
         frame = pd.read_csv(
-            path, sep=delimiter, dtype=str, keep_default_na=False, encoding=encoding, quoting=csv.QUOTE_MINIMAL
+            path,
+            sep=delimiter,
+            dtype=str,
+            keep_default_na=False,
+            encoding=encoding,
+            quoting=csv.QUOTE_MINIMAL,
+            index_col=False,
+            skip_blank_lines=False,
         )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
         raise InputFileError(f"{path.name}: not a CSV table: {error}") from error
     frame.columns = frame.columns.str.strip().str.lower()
+    if frame.columns.has_duplicates:
+        raise InputFileError(f"{path.name}: column {frame.columns[frame.columns.duplicated()][0]} stands there twice")
     for name in frame:
-        frame[name] = frame[name].str.strip()
+        frame[name] = frame[name].fillna("").str.strip()
     if delimiter == ";":
         for name in ("cost", "plan_value"):
             if name in frame:

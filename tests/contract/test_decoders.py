@@ -7,12 +7,13 @@ import httpx
 import orjson
 import pytest
 from bitrix24_double import WEBHOOK_URL
+from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from dlt_sources.bitrix24 import schema
 from dlt_sources.bitrix24.client import BitrixClient, Command, CommandError, Envelope
 from dlt_sources.bitrix24.entities import ENTITIES, PRODUCT_ROWS, Family
-from dlt_sources.bitrix24.errors import Kind
-from dlt_sources.bitrix24.records import custom_field_codes, custom_field_options, to_columns
+from dlt_sources.bitrix24.errors import Kind, PortalError
+from dlt_sources.bitrix24.records import custom_field_codes, custom_field_options, to_column_name, to_columns
 from dlt_sources.bitrix24.walks import row_id, rows_at
 from dlt_sources.bitrix24.webhook import Webhook
 
@@ -66,6 +67,37 @@ def test_options_of_enumerations_are_rows_of_their_own() -> None:
         ("CRM_DEAL", "UF_CRM_1724077760", "3157", "Радио", "10")
     ]
     assert custom_field_codes(definitions)["deals"] == {"UF_CRM_1724077760", "UF_CRM_MONEY"}
+
+
+def test_options_may_come_as_a_map_or_not_at_all() -> None:
+    """PHP writes a list with gaps in its numbers as a map, and an empty one in every way."""
+    lists = [{"7": {"ID": "1", "VALUE": "Да"}}, {}, [], False, None, ""]
+    definitions = [{"ENTITY_ID": "CRM_DEAL", "FIELD_NAME": f"UF_{n}", "LIST": given} for n, given in enumerate(lists)]
+    expected = [{"ENTITY_ID": "CRM_DEAL", "FIELD_NAME": "UF_0", "ID": "1", "VALUE": "Да"}]
+    assert custom_field_options([*definitions, {"FIELD_NAME": "UF_X"}]) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "column"),
+    [
+        ("UF_CRM_1724077760", "uf_crm_1724077760"),
+        ("UF_CRM_5E7B0A1C2D3E4", "uf_crm_5e7b0a1c2d3e4"),
+        ("UF_CRM_A_B", "uf_crm_a_b"),
+        ("UF_CRM_A__B", "uf_crm_a_b_640b01f6"),
+        ("UF_CRM_A_B_", "uf_crm_a_b_9f1b0ee0"),
+        ("UF_CRM_aB", "uf_crm_ab_a19affaf"),
+    ],
+)
+def test_codes_of_custom_fields_are_columns_of_their_own(code: str, column: str) -> None:
+    """dbt looks for the code in lower case: torn apart by dlt, a field was missing from the marts without a word."""
+    assert to_column_name(code) == column
+    assert NamingConvention().normalize_identifier(column) == column
+
+
+def test_a_row_without_its_key_is_refused_in_plain_words() -> None:
+    """Arrow would end the run with a traceback."""
+    with pytest.raises(PortalError, match="a row of statuses without its status_id"):
+        to_columns("statuses", [{"ENTITY_ID": "STATUS", "STATUS_ID": None}], loaded_at=LOADED_AT)
 
 
 def test_known_custom_fields_have_columns_without_rows() -> None:

@@ -505,6 +505,13 @@ def test_ex17_dynamics() -> None:
     assert [sum(row[column] for row in rows) for column in columns] == [6, 4, 2, 360_000, 70_000, 50]
 
 
+def test_dynamics_end_with_the_running_month() -> None:
+    """A deal closed by a CLOSEDATE of the next month is so far only a deal created."""
+    lost = deal(1, 20, moscow("02.03"), STAGE_ID="LOSE", MOVED_TIME=None, CLOSEDATE=moscow("01.05"))
+    rows = marts_of({"deals": [lost]}, "10.04")["sales_dynamics"]
+    assert picked(rows, ("date_day", "deals_created", "deals_lost")) == [(date(2026, 3, 2), 1, 0)]
+
+
 # --- EX-6: calls
 
 
@@ -640,6 +647,14 @@ def test_ex27_regularity() -> None:
     assert april == [("C1", 0.0707, "X"), ("C2", 1.0, "Z"), ("C3", None, None)]
     running = picked(rows, ("client_key", "recency_days", "rfm", "prev_abc_class"), as_of_month=date(2026, 5, 1))
     assert running == [("C1", 25, "153", None), ("C2", 25, "115", None), ("C3", 25, "111", None)]
+
+
+def test_the_regularity_of_a_loss_has_the_sign_of_its_mean() -> None:
+    """Deviation over mean as the rule says: a client who got more back than he paid falls below every border."""
+    deals = [sale(month, amount, f"15.0{month}", COMPANY_ID="1") for month, amount in ((1, -300), (2, 100), (4, -100))]
+    rows = marts_of({"deals": deals}, "10.05")["client_abc"]
+    # mean -75, squared deviations 50 625 + 30 625 + 5 625 + 625 over four months
+    assert picked(rows, ("month_cv", "xyz_class", "abc_class"), as_of_month=APRIL) == [(-1.972, "X", "N")]
 
 
 def test_service_of_a_client() -> None:

@@ -10,7 +10,7 @@ import pytest
 from bitrix24_double import SECRET, WEBHOOK_URL, PortalDouble, Refusal, parse, rows
 
 from dlt_sources.bitrix24.client import BitrixClient, Command, CommandError, Envelope, TokenBucket, to_query
-from dlt_sources.bitrix24.entities import Entity, Family
+from dlt_sources.bitrix24.entities import ENTITIES, Entity, Family
 from dlt_sources.bitrix24.errors import (
     AccessError,
     BatchTimeoutError,
@@ -221,6 +221,19 @@ def test_redirects_in_a_circle_end(portal: PortalDouble) -> None:
         portal.client().call("profile")
 
 
+def test_a_fault_after_many_throttled_requests_gets_its_own_retries(portal: PortalDouble) -> None:
+    """A busy portal throttles a dozen times in a row; one gateway page behind that must not end the run."""
+    portal.faults = [
+        *[error(503, "QUERY_LIMIT_EXCEEDED")] * 8,
+        html(502),
+        error(503, "QUERY_LIMIT_EXCEEDED"),
+        html(502),
+    ]
+    client = portal.client()
+    assert client.call("profile").result["ID"] == "1"
+    assert client.usage.retries == 11
+
+
 def test_the_request_is_a_json_post_with_a_name(portal: PortalDouble) -> None:
     """Technical agents may be refused, and nested filters need JSON."""
     seen: list[httpx.Request] = []
@@ -279,6 +292,15 @@ def test_a_dead_webhook_inside_a_batch_stops_the_run(portal: PortalDouble) -> No
     with pytest.raises(AccessError) as caught:
         portal.client().batch(PROFILE)
     assert caught.value.code == "NO_AUTH_FOUND"
+
+
+@pytest.mark.parametrize("code", ["INVALID_CREDENTIALS", "WRONG_LICENSE", "user_access_error", "WRONG_AUTH_TYPE"])
+def test_inside_a_batch_a_refused_right_is_that_of_one_method(portal: PortalDouble, code: str) -> None:
+    """The batch itself has passed: calls that the plan leaves out must not cost the deals."""
+    portal.command_faults = [Refusal(code)]
+    outcome = portal.client().batch(PROFILE)["p"]
+    assert isinstance(outcome, CommandError)
+    assert outcome.failure.kind is Kind.DENIED
 
 
 def test_a_slow_batch_is_cut_in_half_until_it_passes(portal: PortalDouble) -> None:
@@ -404,6 +426,24 @@ def test_offset_pages_end_where_the_portal_names_no_next_one(portal: PortalDoubl
     assert asked == [0, 50, 100]
 
 
+def test_a_list_that_repeats_its_first_page_is_refused(portal: PortalDouble) -> None:
+    """Taken for the end, it would silently lose every department behind the fiftieth."""
+    departments = Entity("departments", "department.get", "department", Family.DICTIONARY)
+    part = {"result": {"w0p0": [{"ID": str(number)} for number in range(50)]}, "result_next": {"w0p0": 50}}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"result": part}))
+    client = BitrixClient(Webhook.parse(WEBHOOK_URL), transport=transport)
+    with pytest.raises(PortalError, match=r"department\.get begins anew"):
+        list(Reader(client).read([OffsetWalk(departments)]))
+
+
+def test_departments_name_their_offset_in_both_ways() -> None:
+    """Their page calls it START, the general rules `start`; a portal may read only one of them."""
+    walk = OffsetWalk(next(entity for entity in ENTITIES if entity.table == "departments"))
+    walk.take([Envelope([{"ID": "1"}], next=50)])
+    (command,) = walk.commands(1, "d").values()
+    assert command.params == {"sort": "ID", "order": "ASC", "start": 50, "START": 50}
+
+
 def test_the_portals_clock_is_carried_on(portal: PortalDouble) -> None:
     """Watermarks go by it, not by ours."""
     client = portal.client()
@@ -432,6 +472,20 @@ def test_preflight_is_one_request(portal: PortalDouble) -> None:
     assert facts.scopes == {"crm", "user"}
     assert facts.max_ids == {"deals": 900, "leads": 0, "deal_stage_history": 31, "lead_stage_history": 31}
     assert "ERROR_METHOD_NOT_FOUND" in facts.refused["calls"]
+
+
+def test_preflight_survives_a_portal_that_tells_nothing(portal: PortalDouble) -> None:
+    """`b24 check` is asked when something is wrong, so no refusal may end it; unknown is not the same as none."""
+
+    def refuse(_: dict[str, Any]) -> Any:
+        raise Refusal(0, "Something else")
+
+    portal.handlers = dict.fromkeys(("profile", "scope", "crm.currency.base.get", "crm.deal.list"), refuse)
+    portal.lists = {"crm.lead.list": rows([7])}
+    facts = inspect(portal.client(), dictionaries=True)
+    assert (facts.is_admin, facts.scopes, facts.base_currency, facts.has_leads) == (None, None, None, None)
+    assert facts.max_ids == {"leads": 7}
+    assert {"deals", "pipelines", "statuses", "currencies", "custom_fields"} <= facts.refused.keys()
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ def test_a_file_saved_by_russian_excel_is_read(tmp_path: Path) -> None:
         ("ad_spend", "spend_date,cost\n2026-03-01,12 000\n", "ad_spend.csv, row 2, column cost"),
         ("ad_spend", "spend_date\n2026-03-01\n", "ad_spend.csv: column cost is missing"),
         ("ad_spend", "", "ad_spend.csv: not a CSV table"),
+        ("ad_spend", "spend_date,cost,Cost \n2026-03-01,5,6\n", "ad_spend.csv: column cost stands there twice"),
+        ("ad_spend", "spend_date,cost\n2026-03-01,5\n\nlast week,6\n", "ad_spend.csv, row 4, column spend_date"),
         (
             "sales_plan",
             "period_month,scope,scope_key,metric,plan_value\n2026-03-15,company,all,revenue,5\n",

@@ -195,14 +195,15 @@ def test_since_loads_recent_rows_and_leaves_the_rest_to_the_next_run(warehouse: 
 def test_history_goes_on_from_its_last_id(warehouse: Warehouse) -> None:
     """Rows are only added, so ids lead; the latest ones are looked at again for those that were committed late."""
     history = warehouse.portal.lists["crm.stagehistory.list"]
-    history.update({n: {"ID": n, "CREATED_TIME": OLD} for n in range(1, 201)})
+    history.update({n: {"ID": n, "CREATED_TIME": OLD} for n in range(1, 201) if n != 150})
     warehouse.run()
     assert warehouse.ledger.kept["deal_stage_history"].last_id == 200
-    del history[150]
+    history[150] = {"ID": 150, "CREATED_TIME": "2026-06-15T08:55:00+00:00"}  # visible only after 200
     history[201] = {"ID": 201, "CREATED_TIME": "2026-06-15T09:30:00+00:00"}
     warehouse.portal.batches.clear()
     report = warehouse.run(FIRST + timedelta(hours=1))["deal_stage_history"]
-    assert (report.mode, report.rows_read, report.rows_new) == ("delta", 1, 1)
+    assert (report.mode, report.rows_read, report.rows_new) == ("delta", 2, 2)
+    assert warehouse.ids("deal_stage_history") == list(range(1, 202))
     assert len(warehouse.portal.batches) == 1
 
 

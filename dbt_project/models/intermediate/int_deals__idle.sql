@@ -28,8 +28,8 @@ idle as (
         deals.deal_id,
         usual_stays.median_stage_days,
         {{ days_between(
-            local_date('greatest(coalesce(current_stays.entered_at, deals.moved_at, deals.created_at),'
-                ~ ' coalesce(deals.last_activity_at, deals.created_at))'),
+            local_date('greatest(coalesce(current_stays.entered_at, deals.moved_at, deals.last_activity_at),'
+                ~ ' coalesce(deals.last_activity_at, current_stays.entered_at, deals.moved_at))'),
             as_of_date()
         ) }} as idle_days
     from deals
@@ -42,7 +42,10 @@ select
     deal_id,
     idle_days,
     median_stage_days,
-    idle_days > greatest(
-        {{ var('stale_min_days') }}, coalesce({{ var('stale_multiplier') }} * median_stage_days, 0)
+    coalesce(
+        idle_days > greatest(
+            {{ var('stale_min_days') }}, coalesce({{ var('stale_multiplier') }} * median_stage_days, 0)
+        ),
+        false
     ) as is_stale
 from idle

@@ -1,6 +1,7 @@
 -- One row per month and manager with a call in it.
 with calls as (
-    select * from {{ ref('fct_calls') }} where is_in_scope
+    -- a call whose start the portal does not tell belongs to no month
+    select * from {{ ref('fct_calls') }} where is_in_scope and started_date is not null
 )
 
 select

@@ -1,8 +1,24 @@
--- One row per month up to the running one, and the instant at which its state is taken: its end, or as_of.
-with months as (
-    select distinct month_start as period_month
-    from {{ ref('dim_date') }}
-    where date_day <= {{ as_of_date() }}
+-- One row per month from the oldest deal or task up to the running one, and the instant at which its state is taken:
+-- its end, or as_of. A company may bring deals that are older than the calendar of dim_date.
+with first_days as (
+    select min(created_date) as first_day from {{ ref('fct_deals') }} where is_in_scope
+    union all
+    select min(entered_date) as first_day from {{ ref('fct_deal_stage_history') }} where is_in_scope
+    union all
+    select min(created_date) as first_day from {{ ref('fct_tasks') }} where is_in_scope
+),
+
+days as (
+    {{ date_spine('(select min(first_day) from first_days)', as_of_date()) }}
+),
+
+months as (
+    select distinct {{ month_of('date_day') }} as period_month
+    from days
+
+    union
+
+    select {{ month_of(as_of_date()) }} as period_month
 )
 
 select

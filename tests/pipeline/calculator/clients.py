@@ -126,7 +126,7 @@ def _client(
 
 
 def _variation(window: _Window, sales: Iterable[tuple[date, Deal]], first_month: date) -> Fraction | None:
-    """The squared coefficient of variation of monthly revenue, kept exact for the class borders."""
+    """The coefficient of variation of monthly revenue, squared but with its sign: exact for the class borders."""
     months = [month for month in window.full_months() if month >= first_month]
     by_month: dict[date, Fraction] = defaultdict(Fraction)
     for day, deal in sales:
@@ -138,12 +138,13 @@ def _variation(window: _Window, sales: Iterable[tuple[date, Deal]], first_month:
     if not mean:
         return None
     deviations = sum(((value - mean) ** 2 for value in values), Fraction(0))
-    return deviations / len(values) / mean**2
+    return deviations / len(values) / (mean * abs(mean))
 
 
 def _root(square: Fraction) -> float:
     digits = 10**24
-    return float(rounded(Fraction(isqrt(square.numerator * digits // square.denominator), 10**12), 4))
+    root = Fraction(isqrt(abs(square.numerator) * digits // square.denominator), 10**12)
+    return float(rounded(-root if square < 0 else root, 4))
 
 
 def _xyz(cv_squared: Fraction | None) -> str | None:

@@ -9,7 +9,11 @@ select
     {{ to_text('status_id') }} as status_id,
     {{ to_text('name') }} as name,
     coalesce({{ to_int('sort') }}, 0) as sort,
-    upper({{ to_code('semantics') }}) as semantics,
+    -- the same meaning stands in words beside the colour, where the letter is missing
+    coalesce(
+        upper({{ to_code('semantics') }}),
+        case {{ json_text('extra', '$.SEMANTICS') }} when 'success' then 'S' when 'failure' then 'F' when 'apology' then 'F' end
+    ) as semantics,
     {{ to_text('color') }} as color,
     -- the portal lists only what exists; a row kept from an earlier list is gone
     _deleted_at is null and _loaded_at = max(_loaded_at) over () as is_listed,
