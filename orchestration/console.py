@@ -14,8 +14,7 @@ from orchestration.report import RunReport
 from warehouse.ledger import WarehouseStatus
 from warehouse.publish import PublishedTable
 
-# bound to the real stream: while a run is shown, what others print (dbt's line per node) goes elsewhere
-console = Console(file=sys.stdout)
+console = Console()
 SHARE_STEPS = 1000
 
 
@@ -23,6 +22,8 @@ class LiveProgress:
     """One line per raw table and per phase; use it as a context manager around a run."""
 
     def __init__(self) -> None:
+        # bound to the real stream: while a run is shown, what others print (dbt's line per node) goes elsewhere
+        self._console = Console(file=sys.stdout)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<22}"),
@@ -30,9 +31,9 @@ class LiveProgress:
             TextColumn("{task.fields[text]:>24}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
-            console=console,
+            console=self._console,
             redirect_stdout=False,
-            transient=not console.is_terminal,
+            transient=not self._console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
 
@@ -61,8 +62,8 @@ class LiveProgress:
     def _line(self, name: str) -> TaskID:
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=None, text="")
-            if not console.is_terminal:
-                console.print(f"  {name} ...", style="dim")
+            if not self._console.is_terminal:
+                self._console.print(f"  {name} ...", style="dim")
         return self._tasks[name]
 
     def _show(self, task: TaskID, done: int | None, total: int | None, text: str) -> None:

@@ -41,7 +41,7 @@ class Rehearsal:
     def b24(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the command as a user would."""
         done = subprocess.run(
-            [B24, *arguments], env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=280
+            [B24, *arguments], env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=500
         )
         self.screens.append(done.stdout + done.stderr)
         if check and done.returncode:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,29 @@ def python(rehearsed: Rehearsal, code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+class Refusal(BaseHTTPRequestHandler):
+    """What a host answers that has never heard of the webhook."""
+
+    def do_POST(self) -> None:
+        body = b'{"error": "NO_AUTH_FOUND", "error_description": "Wrong authorization data"}'
+        self.send_response(401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@contextmanager
+def refusing_host() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 class ProcessList(threading.Thread):
     """Looks at every process's command line until stopped."""
 
@@ -92,9 +117,10 @@ def test_the_secret_is_found_nowhere(two_days: TwoDays) -> None:
     processes = ProcessList()
     processes.start()
     said = [python(rehearsed, CRASH + AT_DEBUG_LEVEL)]
-    for faults in ({"revoked": True}, {"redirect": "127.0.0.1:9"}):
-        portal.faults(faults)
-        said.append(python(rehearsed, AT_DEBUG_LEVEL))
+    with refusing_host() as host:
+        for faults in ({"revoked": True}, {"redirect": host}):
+            portal.faults(faults)
+            said.append(python(rehearsed, AT_DEBUG_LEVEL))
     portal.faults({})
     rehearsed.b24("check")
     rehearsed.b24("status")
