@@ -125,8 +125,11 @@ def status() -> None:
     """Show the last run, how fresh each table is, disk use, and where BI tools connect."""
     from orchestration.console import print_status
     from warehouse.ledger import read_status
+    from warehouse.lock import holder
 
     settings = Settings()
+    if at_work := holder(settings.warehouse_path):
+        console.print(f"At work since {at_work.since}: {at_work.command}, process {at_work.pid}.")
     print_status(read_status(settings.warehouse_path))
     server = EmbeddedPostgres(settings.paths.postgres)
     if settings.marts_postgres_url is not None:

@@ -13,11 +13,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from warehouse.errors import SettingsError
 
-# The portal's two limits are shared with people and other integrations: we take 0.9 of the leak (what flows
-# for hours) but only 0.5 of the burst, so that a person's click never meets a full bucket. One setting moves
-# both, in this proportion.
-BURST_PER_LEAK = 0.5 / 0.9
-
 # DuckDB names an attached file by its stem: a stem equal to a schema makes `schema.table` ambiguous
 SCHEMAS = ("raw_bitrix24", "raw_files", "ops", "staging", "intermediate", "core", "marts", "snapshots", "main")
 BESIDE_SUFFIXES = (".lock", ".dlt", ".dbt", ".dagster", ".postgres")
@@ -142,16 +137,6 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         """The reporting time zone."""
         return ZoneInfo(self.reporting_tz)
-
-    @property
-    def leak_share(self) -> float:
-        """Our share of the portal's requests per second, 0 to 1."""
-        return self.bitrix24_limit_share
-
-    @property
-    def capacity_share(self) -> float:
-        """Our share of the portal's burst, 0 to 1: 0.5 at the default share of 0.9, and in that proportion else."""
-        return self.bitrix24_limit_share * BURST_PER_LEAK
 
 
 def _sentences(invalid: ValidationError) -> list[str]:

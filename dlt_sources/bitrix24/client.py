@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -254,7 +254,6 @@ class BitrixClient:
         burst = PORTAL_BURST if share == 1 else max(1.0, PORTAL_BURST * share * 0.5 / 0.9)
         self._bucket = TokenBucket(PORTAL_RATE_PER_S * share, burst, clock=clock, sleep=sleep)
         self._operating = OperatingTime(operating_budget_s, clock)
-        self._portal_clock: tuple[float, float] | None = None  # (Unix time there, local instant)
         self._http = httpx.Client(
             transport=transport,
             timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
@@ -276,13 +275,6 @@ class BitrixClient:
     def host(self) -> str:
         """Where the portal answers now; differs from the webhook's host once the portal was renamed."""
         return self._webhook.host
-
-    def portal_now(self) -> datetime | None:
-        """Return the portal's clock (UTC), carried on from the last answer; None before the first one."""
-        if self._portal_clock is None:
-            return None
-        there, here = self._portal_clock
-        return datetime.fromtimestamp(there, UTC) + timedelta(seconds=self._clock() - here)
 
     def sleep(self, seconds: float) -> None:
         """Wait by this client's clock."""
@@ -434,8 +426,6 @@ class BitrixClient:
         if failure is None:
             timing = PortalTime.parse(body.get("time"))
             self.started_at = self.started_at or timing.date_start
-            if timing.finish is not None:
-                self._portal_clock = (timing.finish, self._clock())
             return body
         if failure.kind is Kind.OPERATING:
             self.usage.refusals += 1

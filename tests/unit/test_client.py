@@ -444,15 +444,6 @@ def test_departments_name_their_offset_in_both_ways() -> None:
     assert command.params == {"sort": "ID", "order": "ASC", "start": 50, "START": 50}
 
 
-def test_the_portals_clock_is_carried_on(portal: PortalDouble) -> None:
-    """Watermarks go by it, not by ours."""
-    client = portal.client()
-    assert client.portal_now() is None
-    client.call("profile")
-    portal.clock.now += 90
-    assert client.portal_now() == datetime.fromtimestamp(1000, UTC) + timedelta(seconds=90)
-
-
 def test_preflight_is_one_request(portal: PortalDouble) -> None:
     """Who, since when, with which rights, and how large; what is refused is named, not fatal."""
     portal.handlers |= {

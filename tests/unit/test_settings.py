@@ -66,15 +66,6 @@ def test_the_old_code_of_the_rouble_is_understood(monkeypatch: pytest.MonkeyPatc
     assert Settings().reporting_currency == "RUB"
 
 
-@pytest.mark.parametrize(("share", "capacity"), [("0.9", 0.5), ("1.0", 0.5556), ("0.45", 0.25)])
-def test_one_number_moves_both_limits(share: str, capacity: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The burst is taken in the proportion 0.5 to 0.9 of the leak."""
-    monkeypatch.setenv("BITRIX24_LIMIT_SHARE", share)
-    settings = Settings()
-    assert settings.leak_share == float(share)
-    assert settings.capacity_share == pytest.approx(capacity, abs=1e-4)
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
