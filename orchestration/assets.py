@@ -65,7 +65,7 @@ def bitrix24_tables(
         facts = preflight.inspect(sync_run.client)
         report.portal = sync_run.client.host
         as_of = datetime.fromisoformat(config.as_of) if config.as_of else facts.as_of
-        sync_run.ledger.bind_portal(report.portal)
+        sync_run.ledger.bind_portal(report.portal, redirected_from=sync_run.client.asked_host)
         sync_run.ledger.start_run(report.run_id, as_of)
         report.as_of = as_of
         report.entities = load_portal(
@@ -218,11 +218,12 @@ def publish_marts(sync_run: SyncRun, *, allow_shrink: bool = False) -> None:
                 f"The last run ended before its marts were built and tested ({last.error or 'it was killed'}). "
                 "Run `b24 sync`."
             )
+        hosts = sync_run.ledger.portal_hosts()
         report.published = publish(
             settings.warehouse_path,
             marts_target(settings),
             dbt.table_specs(sync_run.ledger.custom_field_labels()),
-            PublishInfo(last.run_id, last.as_of, sync_run.ledger.portal_host()),
+            PublishInfo(last.run_id, last.as_of, next(iter(hosts), None), tuple(hosts[1:])),
             shrink_guard=settings.publish_shrink_guard,
             allow_shrink=allow_shrink,
             progress=lambda _, table, number, total: sync_run.reporter.step("publish", number, total),

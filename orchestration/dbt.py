@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DbtCliResource
+import duckdb
+from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtCliResource
 
 from orchestration.run import SyncRun
-from warehouse.duckdb_file import open_warehouse
+from warehouse.duckdb_file import explain, open_warehouse
 from warehouse.errors import WarehouseError
 from warehouse.publish import TableSpec
 from warehouse.settings import Settings
@@ -97,11 +98,22 @@ def build(context: dg.AssetExecutionContext, dbt_cli: DbtCliResource, run: SyncR
             invocation.process.terminate()
             invocation.process.wait()
     if not (settings.paths.dbt / "run_results.json").exists():
-        report.tests_failed.append(f"dbt did not run: {invocation.get_error()}")
+        report.tests_failed.append(f"dbt did not run: {_reason(invocation, settings)}")
         return
     _read_results(invocation.get_artifact("run_results.json")["results"], run)
     if not invocation.is_successful() and not report.tests_failed:
-        report.tests_failed.append(f"dbt ended badly: {invocation.get_error()}")
+        report.tests_failed.append(f"dbt ended badly: {_reason(invocation, settings)}")
+
+
+def _reason(invocation: DbtCliInvocation, settings: Settings) -> str:
+    return reason(str(invocation.get_error() or "without a word"), settings.warehouse_path)
+
+
+def reason(text: str, warehouse_path: Path) -> str:
+    """What dbt says of its failure, without its traceback; another process at the DuckDB file in our own words."""
+    said = text.rpartition("Encountered an error:")[2].partition("Traceback (most recent call last)")[0]
+    said = " ".join(said.split())
+    return str(explain(warehouse_path, duckdb.IOException(said))) if said.startswith("IO Error") else said
 
 
 def _read_results(results: Sequence[Mapping[str, Any]], run: SyncRun) -> None:

@@ -92,6 +92,10 @@ _ADVICE = (
         "is not a DuckDB file. Set WAREHOUSE_PATH to another place; a new warehouse is created there.",
     ),
     (
+        ("Corrupt database", "checksum", "Could not read enough bytes"),
+        "is damaged. Restore a copy of it, or move it away and run `b24 sync`: everything is then read again.",
+    ),
+    (
         ("version number", "newer version"),
         "was written by another version of DuckDB. Open it with that version, or start a new warehouse elsewhere.",
     ),

@@ -1,5 +1,6 @@
 """The ledger of runs: schema `ops` of the warehouse. Each call opens the DuckDB file for a moment only."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -121,29 +122,30 @@ class Ledger:
 
     # the portal
 
-    def bind_portal(self, host: str) -> None:
-        """Remember the portal of this warehouse at first sight.
+    def bind_portal(self, host: str, *, redirected_from: str | None = None) -> None:
+        """Remember the portal of this warehouse at first sight, and its new name when it was renamed.
 
         Args:
-            host: host[:port] of the webhook.
+            host: host[:port] that answers.
+            redirected_from: host[:port] of the webhook, where that one only leads on to `host`.
         Raises:
             PortalMismatch: the warehouse holds another portal's data.
         """
         with self._transaction() as con:
-            known = con.execute("select host from ops.portal").fetchone()
-            if known is None:
-                con.execute("insert into ops.portal values (?, ?)", [host, _now()])
-            elif known[0] != host:
+            known = _hosts(con)
+            if host in known:
+                return
+            if known and redirected_from not in known:
                 raise PortalMismatch(
                     f"The warehouse {self._path} holds the data of {known[0]}, but the webhook belongs to {host}. "
                     "Set WAREHOUSE_PATH to another file for this portal, or correct BITRIX24_WEBHOOK_URL."
                 )
+            con.execute("insert into ops.portal values (?, ?)", [host, _now()])
 
-    def portal_host(self) -> str | None:
-        """The portal this warehouse belongs to; None before the first run."""
+    def portal_hosts(self) -> list[str]:
+        """The names of the portal this warehouse belongs to, the present one first; empty before the first run."""
         with self._transaction() as con:
-            row = con.execute("select host from ops.portal").fetchone()
-        return row[0] if row else None
+            return _hosts(con)
 
     # runs
 
@@ -294,7 +296,8 @@ class Ledger:
                 taken.setdefault(PUBLISHED_TOGETHER.get(entity_id, entity_id), set()).add(name)
             new = con.execute(_NEW_FIELDS_SQL).fetchall()
             reserved = _reserved_names(con)
-            for entity_id, code, label in new:
+            for entity_id, code, *labels in new:
+                label = next(filter(None, map(_label, labels)), None)
                 names = taken.setdefault(PUBLISHED_TOGETHER.get(entity_id, entity_id), set())
                 name = column_name(label, code, names | reserved)
                 names.add(name)
@@ -325,6 +328,19 @@ class Ledger:
             self._prepared = True
 
 
+def _label(text: str | None) -> str | None:
+    """A label as the portal's people read it; some methods send one per language, Russian taken first."""
+    try:
+        value = json.loads(text or "")
+    except ValueError:
+        value = text
+    if isinstance(value, dict):
+        value = [value.get("ru"), *value.values()]
+    if isinstance(value, list):
+        value = next((one for one in value if isinstance(one, str) and one.strip()), None)
+    return str(text if isinstance(value, int | float) else value or "").strip() or None
+
+
 def column_name(label: str | None, code: str, taken: set[str] | frozenset[str]) -> str:
     """A readable column name: lower snake_case ASCII, at most 63 bytes, not in `taken`."""
     name = slugify(label or "", separator="_") or slugify(code, separator="_")
@@ -348,11 +364,11 @@ def read_status(warehouse_path: Path, *, wait_seconds: float = 1.0) -> Warehouse
     with open_warehouse(warehouse_path, read_only=True, wait_seconds=wait_seconds) as con:
         has_ops = _exists(con, "ops", "sync_runs")
         runs = _runs(con) if has_ops else []
-        host = _scalar(con, "select any_value(host) from ops.portal") if has_ops else None
+        hosts = _hosts(con) if has_ops else []
         tables = tuple(_table_status(con, *names) for names in con.execute(_STATUS_TABLES_SQL).fetchall())
     places = asdict(WarehousePaths.of(warehouse_path))
     return WarehouseStatus(
-        portal_host=host,
+        portal_host=hosts[0] if hosts else None,
         last_run=runs[0] if runs else None,
         last_published=next((run for run in runs if run.status == "published"), None),
         tables=tables,
@@ -387,6 +403,10 @@ def _reserved_names(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
         "select keyword_name from duckdb_keywords() where keyword_category <> 'unreserved'"
     ).fetchall()
     return BASE_COLUMNS | SYSTEM_COLUMNS | frozenset(RESERVED_WORDS) | {row[0] for row in keywords}
+
+
+def _hosts(con: duckdb.DuckDBPyConnection) -> list[str]:
+    return [row[0] for row in con.execute("select host from ops.portal order by first_seen_at desc").fetchall()]
 
 
 def _runs(con: duckdb.DuckDBPyConnection) -> list[Run]:
@@ -461,7 +481,8 @@ _NEW_FIELDS_SQL = f"""
     select
         f.entity_id,
         f.field_name,
-        coalesce(nullif(trim(f.edit_form_label), ''), nullif(trim(f.list_column_label), ''))
+        f.edit_form_label,
+        f.list_column_label
     from {RAW}.custom_fields as f
     anti join ops.custom_field_names as n on n.entity_id = f.entity_id and n.field_code = f.field_name
     order by f.entity_id, try_cast(f.id as bigint), f.field_name

@@ -65,6 +65,7 @@ class PublishInfo:
     run_id: str
     as_of: datetime
     portal_host: str | None = None
+    former_hosts: tuple[str, ...] = ()  # names that the portal had before
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ def _check_portal(con: psycopg.Connection[Any], target: PublishTarget, info: Pub
     if info.portal_host is None or INFO_TABLE not in _published(con):
         return
     other = _scalar(con, sql.SQL("select portal_host from {}").format(_mart(INFO_TABLE)))
-    if other not in (None, info.portal_host):
+    if other not in (None, info.portal_host, *info.former_hosts):
         raise PortalMismatch(
             f"The marts at {target.address} are those of {other}, but this warehouse belongs to {info.portal_host}. "
             "Set MARTS_POSTGRES_URL to a database of its own for each portal. Nothing was published."

@@ -249,6 +249,7 @@ class BitrixClient:
         protect_logs(webhook)
         self.usage = Usage()
         self.started_at: datetime | None = None  # the portal's clock when it began its first answer
+        self.asked_host = webhook.host  # differs from `host` once the portal was renamed
         self._webhook = webhook
         self._clock, self._sleep = clock, sleep
         burst = PORTAL_BURST if share == 1 else max(1.0, PORTAL_BURST * share * 0.5 / 0.9)

@@ -1,9 +1,12 @@
 """Responses of the documented shapes, one file per method and case, against the columns that staging reads."""
 
+import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jinja2
 import orjson
 import pytest
 from bitrix24_double import WEBHOOK_URL
@@ -19,7 +22,13 @@ from dlt_sources.bitrix24.webhook import Webhook
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "bitrix24"
 RECORDED = sorted(path.stem for path in FIXTURES.glob("*.json") if not path.name.startswith("batch."))
+CUSTOM_FIELD_MACROS = Path(__file__).parents[2] / "dbt_project" / "macros" / "custom_fields.sql"
 LOADED_AT = "2026-06-15T09:00:00+00:00"
+
+
+def md5(text: str) -> str:
+    """What dbt gives its macros as `local_md5`."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def recorded(name: str) -> dict[str, Any]:
@@ -92,6 +101,9 @@ def test_codes_of_custom_fields_are_columns_of_their_own(code: str, column: str)
     """dbt looks for the code in lower case: torn apart by dlt, a field was missing from the marts without a word."""
     assert to_column_name(code) == column
     assert NamingConvention().normalize_identifier(column) == column
+    macros = jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(CUSTOM_FIELD_MACROS.read_text())  # noqa: S701
+    of_dbt = macros.make_module({"modules": {"re": re}, "local_md5": md5, "return": str}).custom_field_column
+    assert of_dbt(code).strip() == column
 
 
 def test_a_row_without_its_key_is_refused_in_plain_words() -> None:

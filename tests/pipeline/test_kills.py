@@ -66,12 +66,15 @@ def test_a_sync_after_kills_in_every_phase_is_right() -> None:
 
 EVERY_MINUTE = """
 import dagster as dg
-from orchestration.definitions import bitrix24_sync, defs as product
+from orchestration import definitions as product
 
 minutely = dg.ScheduleDefinition(
-    name="minutely", job=bitrix24_sync, cron_schedule="* * * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+    name="minutely",
+    job=product.bitrix24_sync,
+    cron_schedule="* * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-defs = dg.Definitions.merge(product, dg.Definitions(schedules=[minutely]))
+defs = dg.Definitions.merge(product.defs, dg.Definitions(schedules=[minutely]))
 """
 
 

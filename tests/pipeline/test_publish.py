@@ -371,6 +371,13 @@ def test_marts_of_another_portal_are_not_overwritten(server: EmbeddedPostgres, w
     assert published_run(server) == "r1"
 
 
+def test_a_renamed_portal_goes_on_publishing(server: EmbeddedPostgres, warehouse: Path) -> None:
+    """Its new address must not turn its own marts into a stranger's."""
+    run(warehouse, server)
+    publish(warehouse, server, BOTH, PublishInfo("r2", AS_OF, "pole.bitrix24.ru", ("north.bitrix24.ru",)))
+    assert read(server, "select portal_host from marts.publish_info") == [("pole.bitrix24.ru",)]
+
+
 # rights
 
 

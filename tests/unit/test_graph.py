@@ -1,5 +1,6 @@
 """The asset graph: one piece from the portal to PostgreSQL."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -7,6 +8,7 @@ import pytest
 
 from dlt_sources.bitrix24.schema import TABLES
 from dlt_sources.files.schema import FILES
+from orchestration.dbt import reason
 from orchestration.definitions import defs
 
 RAW = {dg.AssetKey(["bitrix24", table]) for table in TABLES} | {dg.AssetKey(["files", table]) for table in FILES}
@@ -37,6 +39,18 @@ def test_every_raw_table_has_a_descendant(graph: Any) -> None:
 def test_every_data_test_is_an_asset_check(graph: Any) -> None:
     """A test that Dagster does not know is not seen failing."""
     assert len(graph.asset_check_keys) > 100
+
+
+def test_a_failure_of_dbt_is_told_without_its_traceback() -> None:
+    """Somebody opened the DuckDB file between two steps: hundreds of lines of Python hid which process it was."""
+    text = (
+        "The dbt CLI process with command `dbt build` failed with exit code `2`.\n\nErrors parsed from dbt logs:\n\n"
+        'Encountered an error:\nIO Error: Could not set lock on file "/x.duckdb": Conflicting lock is held in '
+        'python3.11 (PID 4711).\n\nTraceback (most recent call last):\n  File "x.py", line 1\nIO Error: ...'
+    )
+    assert reason(text, Path("/x.duckdb")).startswith("The warehouse file /x.duckdb is open in process 4711. Wait")
+    told = reason("Encountered an error:\nCompilation Error\n  no run yet\n", Path("/x.duckdb"))
+    assert told == "Compilation Error no run yet"
 
 
 def test_the_schedule_waits_to_be_turned_on() -> None:

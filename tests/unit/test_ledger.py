@@ -124,14 +124,24 @@ def test_going_back_behind_the_last_watermark_is_refused(ledger: Ledger, path: P
 
 def test_another_portal_is_refused(ledger: Ledger, path: Path) -> None:
     """The demo's rows among a company's would be found much later."""
-    assert ledger.portal_host() is None
+    assert ledger.portal_hosts() == []
     ledger.bind_portal("north.bitrix24.ru")
     ledger.bind_portal("north.bitrix24.ru")
     with pytest.raises(
         PortalMismatch, match=r"data of north\.bitrix24\.ru, but the webhook belongs to 127\.0\.0\.1:8024"
     ):
         ledger.bind_portal("127.0.0.1:8024")
-    assert Ledger(path).portal_host() == "north.bitrix24.ru"
+    assert Ledger(path).portal_hosts() == ["north.bitrix24.ru"]
+
+
+def test_a_renamed_portal_is_the_same_portal(ledger: Ledger) -> None:
+    """The old address leads on to the new one; later somebody corrects the webhook, and both stay known."""
+    ledger.bind_portal("north.bitrix24.ru")
+    ledger.bind_portal("pole.bitrix24.ru", redirected_from="north.bitrix24.ru")
+    ledger.bind_portal("pole.bitrix24.ru", redirected_from="pole.bitrix24.ru")
+    assert ledger.portal_hosts() == ["pole.bitrix24.ru", "north.bitrix24.ru"]
+    with pytest.raises(PortalMismatch, match=r"holds the data of pole\.bitrix24\.ru"):
+        ledger.bind_portal("evil.bitrix24.ru", redirected_from="south.bitrix24.ru")
 
 
 # progress
@@ -286,6 +296,19 @@ def test_labels_become_readable_unique_columns(ledger: Ledger, path: Path) -> No
     }
 
 
+def test_a_label_may_come_in_several_languages_or_as_nothing(ledger: Ledger, path: Path) -> None:
+    """The label alone makes the name; JSON in it would be a name for ever."""
+    run(path, FIELDS)
+    labels = ['{"en": "Sum", "ru": "Сумма"}', '{"en": "Weight"}', '["Цвет"]', "[]", "2024", '{"ru": ""}']
+    for number, label in enumerate(labels, start=1):
+        add_field(path, "CRM_DEAL", f"UF_CRM_{number}", number, label)
+    add_field(path, "CRM_DEAL", "UF_CRM_7", 7, "[]", "Город")
+    ledger.fix_custom_field_names()
+    expected = ["summa", "weight", "tsvet", "uf_crm_4", "n_2024", "uf_crm_6", "gorod"]
+    assert list(names(path, "CRM_DEAL").values()) == expected
+    assert ledger.custom_field_labels()["CRM_DEAL"]["summa"] == "Сумма"
+
+
 def test_a_name_is_fixed_at_first_sight(ledger: Ledger, path: Path) -> None:
     """A label renamed in the portal must not break reports; a new field may not take the old name."""
     run(path, FIELDS)
@@ -396,6 +419,15 @@ def test_a_file_that_is_no_warehouse_is_told_plainly(path: Path) -> None:
     with pytest.raises(WarehouseError, match=r"is not a DuckDB file\. Set WAREHOUSE_PATH"), open_warehouse(path):
         pass
     assert path.read_bytes().startswith(b"PK")
+
+
+def test_a_damaged_file_is_told_plainly(path: Path) -> None:
+    """A copy that broke off halfway."""
+    with open_warehouse(path) as con:
+        con.execute("create table t as select range as i from range(1000000)")
+    path.write_bytes(path.read_bytes()[:20_000])
+    with pytest.raises(WarehouseError, match=r"is damaged\. Restore a copy"), open_warehouse(path):
+        pass
 
 
 def test_what_a_killed_writer_committed_is_there(path: Path) -> None:
