@@ -101,7 +101,7 @@ def test_codes_of_custom_fields_are_columns_of_their_own(code: str, column: str)
     """dbt looks for the code in lower case: torn apart by dlt, a field was missing from the marts without a word."""
     assert to_column_name(code) == column
     assert NamingConvention().normalize_identifier(column) == column
-    macros = jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(CUSTOM_FIELD_MACROS.read_text())  # noqa: S701
+    macros = jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(CUSTOM_FIELD_MACROS.read_text())
     of_dbt = macros.make_module({"modules": {"re": re}, "local_md5": md5, "return": str}).custom_field_column
     assert of_dbt(code).strip() == column
 
