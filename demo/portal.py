@@ -16,8 +16,8 @@ from typing import Annotated
 import typer
 
 from demo.server.core import Portal, PortalOptions
-from demo.server.faults import MUTATIONS, RESPONSE_FAULTS, FaultPlan
-from demo.server.running import HOST, PortalServer, base_url, bind, webhook_url
+from demo.server.faults import COMMAND_FAULTS, MUTATIONS, RESPONSE_FAULTS, FaultPlan
+from demo.server.running import HOST, PortalServer, base_url, bind, webhook_urls
 from demo.world import PORTAL_TZ, World
 
 _STDIN = 0
@@ -28,13 +28,18 @@ _FAULTS = "Faults"
 _FILES = "Files"
 _FAULT_HELP = (
     f"Probabilities per request: {', '.join(RESPONSE_FAULTS)}; changes of the data before a request: "
-    f"{', '.join(MUTATIONS)}; states: revoked=1, not_admin=1, redirect=URL, missing_scopes=task+telephony; "
-    "slow_seconds=90; script=none+reset+none names what befalls the next requests one by one."
+    f"{', '.join(MUTATIONS)}; per command of a batch: {', '.join(COMMAND_FAULTS)}; "
+    "states: revoked=1, revoke_after=100, not_admin=1, rights_cut=0.2, plan=basic, zone=+05:00, redirect=URL, "
+    "missing_scopes=task+telephony; slow_seconds=90; script=none+reset+none names what befalls the next requests "
+    "one by one."
 )
 _EPILOG = (
     "While it runs, without any secret: GET /_demo/stats, /_demo/truth, /_demo/faults; POST /_demo/reset-stats, "
-    '/_demo/advance {"days": 1, "deletions": false}, /_demo/faults {"html_502": 0.1} (replaces the plan), '
-    '/_demo/mutate {"operation": "delete", "table": "deals", "row_id": 5}.'
+    '/_demo/advance {"days": 1, "deletions": false, "merges": false, "restores": false}, '
+    '/_demo/faults {"html_502": 0.1} (replaces the plan), '
+    '/_demo/mutate {"operation": "delete", "table": "deals", "row_id": 5}, '
+    '/_demo/custom-fields {"operation": "retype", "entity": "CRM_DEAL", "field_name": "UF_CRM_1717100002", '
+    '"user_type": "string"} (also add, rename, multiple, remove, add_option, remove_option).'
 )
 
 
@@ -78,7 +83,20 @@ def _end_with_stdin(server: PortalServer) -> None:
 def serve(  # noqa: D103 - the help text is the docstring of the command below
     seed: Annotated[int, typer.Option(help="The same seed gives the same data and faults.", rich_help_panel=_DATA)] = 7,
     deals: Annotated[int, typer.Option(min=1, help="Deals over 24 months.", rich_help_panel=_DATA)] = 3000,
+    generated_deals: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Deals are a table of so many rows made on the fly; all else as --deals.", rich_help_panel=_DATA
+        ),
+    ] = 0,
+    id_gaps: Annotated[
+        float,
+        typer.Option(min=0, max=0.99, help="Share of the ids that no generated deal has.", rich_help_panel=_DATA),
+    ] = 0.0,
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8024,
+    webhooks: Annotated[
+        int, typer.Option(min=1, help="So many webhooks, each of another administrator with a budget of its own.")
+    ] = 1,
     code: Annotated[
         str,
         typer.Option(envvar="DEMO_PORTAL_CODE", help="The webhook's secret; derived from the seed when not given."),
@@ -113,6 +131,15 @@ def serve(  # noqa: D103 - the help text is the docstring of the command below
         FaultPlan,
         typer.Option(parser=_plan, metavar="NAME=VALUE,...", help=_FAULT_HELP, rich_help_panel=_FAULTS),
     ] = "",  # type: ignore[assignment]
+    crm_mode: Annotated[
+        int, typer.Option(min=1, max=2, help="1 classic; 2 simple, without leads.", rich_help_panel=_DATA)
+    ] = 1,
+    sections_at_top: Annotated[
+        bool,
+        typer.Option(
+            "--sections-at-top", help="catalog.section.list answers without `result`.", rich_help_panel=_FAULTS
+        ),
+    ] = False,
     owner_array: Annotated[
         OwnerArray,
         typer.Option(help="What an array in =ownerId of product rows gets.", rich_help_panel=_FAULTS),
@@ -127,7 +154,7 @@ def serve(  # noqa: D103 - the help text is the docstring of the command below
     ] = None,
     ready_file: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Write the webhook URL there once listening.", rich_help_panel=_FILES),
+        typer.Option(metavar="PATH", help="Write the webhook URLs there once listening.", rich_help_panel=_FILES),
     ] = None,
     until_stdin_closes: Annotated[
         bool, typer.Option("--until-stdin-closes", help="End when the process that holds stdin ends.")
@@ -141,6 +168,9 @@ def serve(  # noqa: D103 - the help text is the docstring of the command below
     options = PortalOptions(
         seed=seed,
         code=code,
+        webhooks=webhooks,
+        generated_deals=generated_deals,
+        id_gaps=id_gaps,
         frozen=frozen,
         limits=not no_limits,
         rate=rate,
@@ -151,6 +181,8 @@ def serve(  # noqa: D103 - the help text is the docstring of the command below
         seconds_per_row=seconds_per_row,
         request_seconds=request_seconds,
         real_time=real_time,
+        crm_mode=crm_mode,
+        sections_at_top=sections_at_top,
         owner_array=owner_array.value,
         faults=faults,
         truth_folder=dump_truth,
@@ -162,15 +194,20 @@ def serve(  # noqa: D103 - the help text is the docstring of the command below
         typer.echo(f"Port {port} of {HOST} cannot be used ({error.strerror}): try --port 0", err=True)
         raise typer.Exit(1) from error
     with listener:
-        portal = Portal(World.generate(seed, deals, now), options)
+        try:
+            portal = Portal(World.generate(seed, deals, now), options)
+        except ValueError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from error
         gc.collect()
         gc.freeze()  # the data lives as long as the process: walking it again and again only costs pauses
-        url = webhook_url(portal, base_url(listener))
+        urls = "\n".join(webhook_urls(portal, base_url(listener)))
 
         def announce() -> None:
-            typer.echo(f"Stand-in portal with {deals} deals, seed {seed}. Webhook:\n{url}")
+            word = "Webhook" if webhooks == 1 else "Webhooks"
+            typer.echo(f"Stand-in portal with {generated_deals or deals} deals, seed {seed}. {word}:\n{urls}")
             if ready_file:
-                _write_secret(ready_file, url)
+                _write_secret(ready_file, urls)
 
         server = PortalServer(portal, announce)
         if until_stdin_closes:

@@ -62,25 +62,46 @@ class BrokenResponse(Response):
             pass
 
 
-def create_app(portal: Portal) -> Starlette:
-    """Return the ASGI application of one portal."""
+class RestEndpoint:
+    """Answers one request; in real time it ends when its work would have, and others go on meanwhile."""
 
-    async def rest(request: Request) -> Response:
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the request, answer it, and count it until the answer is written out."""
+        statistics = self._portal.statistics
+        arrived_s = self._portal.uptime_s()
+        statistics.begin(arrived_s)
+        sent = 0
+        try:
+            response = await self._respond(Request(scope, receive), arrived_s)
+            await response(scope, receive, send)
+            sent = len(response.body)
+        finally:
+            statistics.end(self._portal.uptime_s(), sent)
+
+    async def _respond(self, request: Request, arrived_s: float) -> Response:
         params = parse_query(request.url.query)
         if request.method == "POST":
             params |= _body_params(await request.body(), request.headers.get("content-type", ""))
         path = request.path_params
-        reply = portal.receive(path["user"], path["code"], path["method"].strip("/"), params)
+        reply = self._portal.receive(path["user"], path["code"], path["method"].strip("/"), params)
         if reply.delay_s:
-            await asyncio.sleep(reply.delay_s)
+            # the portal's own CPU time is part of the work, not on top of it
+            await asyncio.sleep(max(0.0, arrived_s + reply.delay_s - self._portal.uptime_s()))
         if reply.breakage:
             return BrokenResponse(reply)
         headers = {"location": reply.location} if reply.location else None
         return Response(reply.body, reply.status, headers, reply.content_type)
 
+
+def create_app(portal: Portal) -> Starlette:
+    """Return the ASGI application of one portal."""
+
     return Starlette(
         routes=[
-            Route("/rest/{user}/{code}/{method:path}", rest, methods=["GET", "POST"]),
+            Route("/rest/{user}/{code}/{method:path}", RestEndpoint(portal), methods=["GET", "POST"]),
             *(Route(f"/_demo/{name}", _control(act), methods=[verb]) for verb, name, act in _control_table(portal)),
         ]
     )
@@ -101,7 +122,10 @@ _Act = Callable[[dict[str, Any]], Any]
 
 def _control_table(portal: Portal) -> list[tuple[str, str, _Act]]:
     def advance(body: dict[str, Any]) -> dict[str, Any]:
-        portal.advance(int(body.get("days", 1)), deletions=bool(body.get("deletions", False)))
+        known = ("deletions", "merges", "restores", "silent")
+        if unknown := set(body) - {"days", *known}:
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: days, {', '.join(known)}")
+        portal.advance(int(body.get("days", 1)), **{name: bool(body.get(name)) for name in known})
         return {"now": portal.clock.now().isoformat()}
 
     def faults(body: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +136,10 @@ def _control_table(portal: Portal) -> list[tuple[str, str, _Act]]:
         choice = {key: body.get(key) for key in ("table", "row_id", "values")}
         return portal.mutate(str(body.get("operation")), **choice)
 
+    def custom_fields(body: dict[str, Any]) -> dict[str, Any]:
+        operation, entity, name = (str(body.pop(key, "")) for key in ("operation", "entity", "field_name"))
+        return portal.change_custom_field(operation, entity, name, **body)
+
     def reset_stats(_: dict[str, Any]) -> dict[str, Any]:
         portal.reset_statistics()
         return {}
@@ -119,11 +147,12 @@ def _control_table(portal: Portal) -> list[tuple[str, str, _Act]]:
     return [
         ("GET", "stats", lambda _: portal.statistics.to_json()),
         ("POST", "reset-stats", reset_stats),
-        ("GET", "truth", lambda _: portal.world.truth()),
+        ("GET", "truth", lambda _: portal.truth()),
         ("POST", "advance", advance),
         ("GET", "faults", lambda _: portal.faults.to_json()),
         ("POST", "faults", faults),
         ("POST", "mutate", mutate),
+        ("POST", "custom-fields", custom_fields),
     ]
 
 

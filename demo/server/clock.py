@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 Monotonic = Callable[[], float]
 
@@ -23,6 +23,7 @@ class PortalClock:
     def __init__(self, start: datetime, *, frozen: bool = False, monotonic: Monotonic = time.monotonic) -> None:
         self._monotonic = monotonic
         self._frozen = frozen
+        self.zone: tzinfo | None = None  # other than that of the data
         self.set(start)
 
     def set(self, moment: datetime) -> None:
@@ -32,7 +33,8 @@ class PortalClock:
 
     def now(self) -> datetime:
         """Return the portal's present, with its offset."""
-        if self._frozen:
-            return self._start
-        passed = self._monotonic() - self._started_at
-        return self._start + timedelta(seconds=MAX_LEAD_S * -math.expm1(-passed / MAX_LEAD_S))
+        moment = self._start
+        if not self._frozen:
+            passed = self._monotonic() - self._started_at
+            moment += timedelta(seconds=MAX_LEAD_S * -math.expm1(-passed / MAX_LEAD_S))
+        return moment.astimezone(self.zone) if self.zone else moment

@@ -5,7 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, tzinfo
 from typing import Any
+
+from demo.server.errors import RestError
 
 # JSON refusals before the request is looked at: name -> (status, code, description)
 REFUSALS = {
@@ -20,6 +23,13 @@ METHOD_LIMIT = "limit_429"
 DELAYS = ("slow",)
 BREAKAGES = ("reset", "truncate")
 RESPONSE_FAULTS = (*REFUSALS, METHOD_LIMIT, *HTML_PAGES, *DELAYS, *BREAKAGES)
+# refusals of single commands of a batch, whose own status stays 200: name -> (status, code, description)
+COMMAND_FAULTS = {
+    "command_500": (500, "INTERNAL_SERVER_ERROR", "Internal server error"),
+    "command_429": (429, "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit."),
+    "command_access_denied": (403, "ACCESS_DENIED", "Access denied!"),
+}
+PLANS = ("", "basic")
 MUTATIONS = ("insert", "update", "delete")
 NONE = "none"
 
@@ -30,6 +40,13 @@ class FaultPlan:
 
     At most one response fault befalls a request; a mutation of the data may come before it. `script` names the faults
     or mutations of the next requests one by one ("none" for an undisturbed one) and goes before probabilities.
+
+    Attributes:
+        command_500, command_429, command_access_denied: probabilities per command of a batch.
+        revoke_after: the webhook is revoked after so many more requests; 0: never.
+        rights_cut: share of the CRM's rows that the webhook's user no longer sees.
+        zone: the portal's offset from UTC, such as +05:00; empty: that of the data.
+        plan: "basic": one without REST, which refuses everything.
     """
 
     limit_503: float = 0.0
@@ -46,17 +63,29 @@ class FaultPlan:
     insert: float = 0.0
     update: float = 0.0
     delete: float = 0.0
+    command_500: float = 0.0
+    command_429: float = 0.0
+    command_access_denied: float = 0.0
     slow_seconds: float = 90.0
     script: list[str] = field(default_factory=list)
     revoked: bool = False
     not_admin: bool = False
     redirect: str = ""
     missing_scopes: list[str] = field(default_factory=list)
+    revoke_after: int = 0
+    rights_cut: float = 0.0
+    zone: str = ""
+    plan: str = ""
 
     def __post_init__(self) -> None:
         if unknown := set(self.script) - {*RESPONSE_FAULTS, *MUTATIONS, NONE}:
             raise ValueError(f"unknown faults in script: {', '.join(sorted(unknown))}")
-        for names in (RESPONSE_FAULTS, MUTATIONS):
+        if not 0 <= self.rights_cut <= 1:
+            raise ValueError("rights_cut must lie in 0..1")
+        if self.plan not in PLANS:
+            raise ValueError(f"unknown plan {self.plan!r}: only 'basic' differs from the usual one")
+        self.utc_offset()
+        for names in (RESPONSE_FAULTS, MUTATIONS, tuple(COMMAND_FAULTS)):
             chances = [getattr(self, name) for name in names]
             if min(chances) < 0 or sum(chances) > 1:
                 raise ValueError(f"probabilities of {', '.join(names)} must lie in 0..1 and sum up to at most 1")
@@ -87,6 +116,8 @@ class FaultPlan:
             match types.get(name):
                 case "float":
                     values[name] = float(value)
+                case "int":
+                    values[name] = int(value)
                 case "bool":
                     values[name] = value not in ("", "0", "false")
                 case "list[str]":
@@ -94,6 +125,14 @@ class FaultPlan:
                 case _:
                     values[name] = value
         return cls.from_json(values)
+
+    def utc_offset(self) -> tzinfo | None:
+        """Return `zone` as an offset from UTC, None if the portal keeps that of the data.
+
+        Raises:
+            ValueError: it is no offset.
+        """
+        return datetime.strptime(self.zone, "%z").tzinfo if self.zone else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON-able values."""
@@ -116,6 +155,14 @@ class FaultSource:
             name = self.plan.script.pop(0)
             return (name, NONE) if name in MUTATIONS else (NONE, name)
         return self._pick(MUTATIONS), self._pick(RESPONSE_FAULTS)
+
+    def draw_commands(self, count: int) -> dict[int, RestError]:
+        """Return the commands of a batch that are refused, by their number."""
+        names = tuple(COMMAND_FAULTS)
+        if not any(getattr(self.plan, name) for name in names):
+            return {}
+        drawn = {number: self._pick(names) for number in range(count)}
+        return {number: RestError(*COMMAND_FAULTS[name]) for number, name in drawn.items() if name != NONE}
 
     def _pick(self, names: tuple[str, ...]) -> str:
         point = self.random.random()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -37,7 +37,8 @@ Fields = Mapping[str, Field]
 class Entity:
     """Rows of one table as one API shows them: `fields` maps the names in a request to the keys of a row.
 
-    `keyed` says that a row's id is also its key in the table, so that an id filter needs no scan.
+    `keyed` says that a row's id is also its key in the table, so that an id filter needs no scan. Rows of a `native`
+    entity are kept as `crm.item.list` prints them.
     """
 
     table: str
@@ -46,9 +47,10 @@ class Entity:
     keyed: bool = True
     type_id: int = 0
     custom_fields_of: str = ""
+    native: bool = False
 
 
-def _fields(**names_by_kind: str) -> dict[str, Field]:
+def fields_of(**names_by_kind: str) -> dict[str, Field]:
     """Build fields from `kind="NAME NAME ..."`; requests and rows use the same names."""
     return {name: Field(name, Kind[kind.upper()]) for kind, names in names_by_kind.items() for name in names.split()}
 
@@ -65,7 +67,7 @@ _CONTACTS = "PHONE EMAIL WEB IM LINK"
 
 LEADS = Entity(
     "leads",
-    _fields(
+    fields_of(
         integer=f"ID COMPANY_ID CONTACT_ID MOVED_BY_ID {_PEOPLE}",
         number="OPPORTUNITY",
         code="HONORIFIC SOURCE_ID STATUS_ID STATUS_SEMANTIC_ID CURRENCY_ID",
@@ -81,7 +83,7 @@ LEADS = Entity(
 )
 DEALS = Entity(
     "deals",
-    _fields(
+    fields_of(
         integer=f"ID CATEGORY_ID PROBABILITY COMPANY_ID CONTACT_ID QUOTE_ID LEAD_ID LOCATION_ID MOVED_BY_ID {_PEOPLE}",
         number="OPPORTUNITY TAX_VALUE",
         code="TYPE_ID STAGE_ID STAGE_SEMANTIC_ID CURRENCY_ID SOURCE_ID",
@@ -95,7 +97,7 @@ DEALS = Entity(
 )
 CONTACTS = Entity(
     "contacts",
-    _fields(
+    fields_of(
         integer=f"ID LEAD_ID COMPANY_ID FACE_ID {_PEOPLE}",
         code="HONORIFIC TYPE_ID SOURCE_ID",
         text=f"NAME SECOND_NAME LAST_NAME POST COMMENTS PHOTO SOURCE_DESCRIPTION ORIGIN_VERSION {_ORIGIN} {_ADDRESS} "
@@ -110,7 +112,7 @@ CONTACTS = Entity(
 )
 COMPANIES = Entity(
     "companies",
-    _fields(
+    fields_of(
         integer=f"ID LEAD_ID {_PEOPLE}",
         number="REVENUE",
         code="COMPANY_TYPE INDUSTRY EMPLOYEES CURRENCY_ID",
@@ -123,19 +125,34 @@ COMPANIES = Entity(
     type_id=4,
     custom_fields_of="CRM_COMPANY",
 )
-CRM_ENTITIES = {"lead": LEADS, "deal": DEALS, "contact": CONTACTS, "company": COMPANIES}
+QUOTES = Entity(
+    "quotes",
+    fields_of(
+        integer=f"ID COMPANY_ID MYCOMPANY_ID CONTACT_ID LEAD_ID DEAL_ID PERSON_TYPE_ID LOCATION_ID {_PEOPLE}",
+        number="OPPORTUNITY TAX_VALUE",
+        code="STATUS_ID CURRENCY_ID",
+        text="QUOTE_NUMBER TITLE COMMENTS CONTENT TERMS CLIENT_TITLE CLIENT_ADDR CLIENT_CONTACT CLIENT_EMAIL "
+        f"CLIENT_PHONE {_UTM}",
+        flag="OPENED CLOSED",
+        date="BEGINDATE CLOSEDATE ACTUAL_DATE",
+        time=_TIMES,
+    ),
+    type_id=7,
+    custom_fields_of="CRM_QUOTE",
+)
+CRM_ENTITIES = {"lead": LEADS, "deal": DEALS, "contact": CONTACTS, "company": COMPANIES, "quote": QUOTES}
 
 LEAD_STAGE_HISTORY = Entity(
     "lead_stage_history",
-    _fields(integer="ID TYPE_ID OWNER_ID", time="CREATED_TIME", code="STATUS_SEMANTIC_ID STATUS_ID"),
+    fields_of(integer="ID TYPE_ID OWNER_ID", time="CREATED_TIME", code="STATUS_SEMANTIC_ID STATUS_ID"),
 )
 DEAL_STAGE_HISTORY = Entity(
     "deal_stage_history",
-    _fields(integer="ID TYPE_ID OWNER_ID CATEGORY_ID", time="CREATED_TIME", code="STAGE_SEMANTIC_ID STAGE_ID"),
+    fields_of(integer="ID TYPE_ID OWNER_ID CATEGORY_ID", time="CREATED_TIME", code="STAGE_SEMANTIC_ID STAGE_ID"),
 )
 ACTIVITIES = Entity(
     "activities",
-    _fields(
+    fields_of(
         integer="ID OWNER_ID OWNER_TYPE_ID TYPE_ID ASSOCIATED_ENTITY_ID STATUS DIRECTION PRIORITY RESPONSIBLE_ID "
         "AUTHOR_ID EDITOR_ID",
         text=f"PROVIDER_ID PROVIDER_TYPE_ID PROVIDER_GROUP_ID SUBJECT DESCRIPTION LOCATION {_ORIGIN}",
@@ -145,7 +162,7 @@ ACTIVITIES = Entity(
 )
 CALLS = Entity(
     "calls",
-    _fields(
+    fields_of(
         integer="ID PORTAL_USER_ID CALL_TYPE CALL_DURATION CALL_VOTE CRM_ENTITY_ID CRM_ACTIVITY_ID SESSION_ID",
         number="COST",
         text="CALL_ID EXTERNAL_CALL_ID CALL_CATEGORY PORTAL_NUMBER PHONE_NUMBER CALL_FAILED_CODE CALL_FAILED_REASON "
@@ -155,7 +172,7 @@ CALLS = Entity(
 )
 USERS = Entity(
     "users",
-    _fields(
+    fields_of(
         integer="ID",
         text="XML_ID NAME LAST_NAME SECOND_NAME EMAIL WORK_POSITION USER_TYPE TIME_ZONE PERSONAL_CITY",
         flag="ACTIVE IS_ONLINE",
@@ -164,31 +181,33 @@ USERS = Entity(
     )
     | {"UF_DEPARTMENT": Field("UF_DEPARTMENT", Kind.INTEGER, multiple=True)},
 )
-DEPARTMENTS = Entity("departments", _fields(integer="ID SORT PARENT UF_HEAD", text="NAME"))
+DEPARTMENTS = Entity("departments", fields_of(integer="ID SORT PARENT UF_HEAD", text="NAME"))
 STATUSES = Entity(
     "statuses",
-    _fields(
+    fields_of(
         integer="ID SORT CATEGORY_ID", code="ENTITY_ID STATUS_ID SEMANTICS", text="NAME NAME_INIT COLOR", flag="SYSTEM"
     ),
     keyed=False,
 )
 CURRENCIES = Entity(
     "currencies",
-    _fields(code="CURRENCY", integer="AMOUNT_CNT SORT", number="AMOUNT", text="FULL_NAME", flag="BASE"),
+    fields_of(code="CURRENCY", integer="AMOUNT_CNT SORT", number="AMOUNT", text="FULL_NAME", flag="BASE"),
     id_key="CURRENCY",
     keyed=False,
 )
 CUSTOM_FIELDS = Entity(
     "custom_fields",
-    _fields(integer="ID SORT", code="ENTITY_ID FIELD_NAME USER_TYPE_ID XML_ID", flag="MULTIPLE MANDATORY SHOW_FILTER"),
+    fields_of(
+        integer="ID SORT", code="ENTITY_ID FIELD_NAME USER_TYPE_ID XML_ID", flag="MULTIPLE MANDATORY SHOW_FILTER"
+    ),
     keyed=False,
 )
 PIPELINES = Entity(
-    "pipelines", _fields(integer="id sort entityTypeId", text="name", flag="isDefault"), id_key="id", keyed=False
+    "pipelines", fields_of(integer="id sort entityTypeId", text="name", flag="isDefault"), id_key="id", keyed=False
 )
 PRODUCT_ROWS = Entity(
     "deal_product_rows",
-    _fields(
+    fields_of(
         integer="id ownerId productId discountTypeId measureCode sort type storeId",
         number="price priceAccount priceExclusive priceNetto priceBrutto quantity discountRate discountSum taxRate",
         text="ownerType productName measureName xmlId",
@@ -196,9 +215,12 @@ PRODUCT_ROWS = Entity(
     ),
     id_key="id",
 )
+LATER_PRODUCT_ROWS = replace(PRODUCT_ROWS, table="product_rows")  # of owners other than deals
+LATER_CUSTOM_FIELDS = replace(CUSTOM_FIELDS, table="item_custom_fields")  # of quotes, invoices, smart processes
+LATER_PIPELINES = replace(PIPELINES, table="item_pipelines")
 TIME_ENTRIES = Entity(
     "time_entries",
-    _fields(integer="ID TASK_ID USER_ID SECONDS MINUTES", time="CREATED_DATE DATE_START DATE_STOP"),
+    fields_of(integer="ID TASK_ID USER_ID SECONDS MINUTES", time="CREATED_DATE DATE_START DATE_STOP"),
 )
 
 
@@ -226,7 +248,7 @@ TASKS = Entity(
     "tasks",
     {
         name: Field(task_key(name), field.kind, multiple=name == "UF_CRM_TASK")
-        for name, field in _fields(
+        for name, field in fields_of(
             integer="ID PARENT_ID GROUP_ID STAGE_ID FLOW_ID CREATED_BY RESPONSIBLE_ID CHANGED_BY CLOSED_BY REAL_STATUS "
             "STATUS PRIORITY TIME_ESTIMATE TIME_SPENT_IN_LOGS",
             text="TITLE MARK UF_CRM_TASK",

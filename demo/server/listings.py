@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from demo.server import fields as f
@@ -11,7 +11,9 @@ from demo.server import filters, rendering
 from demo.server.answers import Answer, Method, View
 from demo.server.errors import RestError, invalid_argument
 from demo.server.fields import Entity, Field, to_upper_snake
-from demo.server.filters import FilterRules
+from demo.server.filters import FilterRules, Row
+from demo.server.item_types import entity_type, history_entity, item_entity, pipeline_entity
+from demo.server.packing import JsonRows
 from demo.server.paging import PAGE_ROWS, Family, cut
 from demo.server.parameters import (
     Params,
@@ -22,7 +24,7 @@ from demo.server.parameters import (
     to_text,
 )
 from demo.server.rendering import Render
-from demo.server.store import Order
+from demo.server.store import NO_MATCHES, Order
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ Renderer = Callable[[View, Entity, Sequence[str], Params], Render]
 def _parameter(params: Params, name: str) -> Any:
     """Return a parameter whatever the case of its name."""
     return next((value for key, value in params.items() if key.upper() == name), None)
+
+
+def _wants_original_names(params: Params) -> bool:
+    return to_text(_parameter(params, "USEORIGINALUFNAMES")).upper() == "Y"
 
 
 def _columns(value: Any) -> list[str]:
@@ -89,12 +95,15 @@ class Listing:
         total: the fixed `total` of a method that does not count.
         no_total_past_end: `total` is left out past the end.
         check: refuses bad parameters before anything is read.
+        own: conditions that the method adds to the filter; they cannot be replaced.
+        no_total: neither `total` nor `next` is ever told.
+        packed: rows are encoded at once and the bytes kept: for large tables.
     """
 
     scope: str
     family: Family
     rules: FilterRules
-    entity: Entity | Callable[[Params], Entity]
+    entity: Entity | Callable[[View, Params], Entity]
     rows_key: str = ""
     read: Reader = read_common
     render: Renderer
@@ -105,23 +114,37 @@ class Listing:
     total: int | None = None
     no_total_past_end: bool = False
     check: Callable[[View, Query], Query] | None = None
+    own: Callable[[View, Params], Mapping[str, Any]] | None = None
+    no_total: bool = False
+    packed: bool = False
 
     def run(self, view: View, params: Params) -> Answer:
         """Answer one request."""
-        entity = self.entity if isinstance(self.entity, Entity) else self.entity(params)
+        entity = self.entity if isinstance(self.entity, Entity) else self.entity(view, params)
         query = self.read(params)
         if self.check:
             query = self.check(view, query)
         known = self.fields(view, entity)
         wanted = {self._spell_key(key): value for key, value in array_items(query.filter)}
         clauses = filters.compile_filter(wanted, known, self.rules, view.store.zone)
+        if self.own:
+            clauses += filters.compile_filter(self.own(view, params), known, filters.OLD_CRM, view.store.zone)
         order = self._order(query.order, known)
         index = view.store[entity.table]
-        page = cut(index.matching(entity, clauses, order), query.start, self.family)
-        rows = self.render(view, entity, query.select, params)(index.rows(page.ids))
+        matches = NO_MATCHES if view.hides(entity) else index.matching(entity, clauses, order)
+        page = cut(matches, query.start, self.family)
+        rows: JsonRows | list[Row]
+        if self.packed:
+            selection = (self.render, tuple(query.select), _wants_original_names(params))
+            packer = view.packer(entity, selection, lambda: self.render(view, entity, query.select, params))
+            rows = packer.pack(page.ids)
+        else:
+            rows = self.render(view, entity, query.select, params)(index.rows(page.ids))
         total = self.total if self.total is not None else page.total
         if self.no_total_past_end and query.start >= 0 and not rows:
             total = None
+        if self.no_total:
+            page, total = replace(page, next=None), None
         return Answer({self.rows_key: rows} if self.rows_key else rows, total, page.next, rows=len(rows), is_page=True)
 
     def _spell_key(self, key: str) -> str:
@@ -161,8 +184,7 @@ def _show_tasks(_: View, entity: Entity, select: Sequence[str], __: Params) -> R
 
 
 def _show_items(view: View, entity: Entity, select: Sequence[str], params: Params) -> Render:
-    original_names = to_text(_parameter(params, "USEORIGINALUFNAMES")).upper() == "Y"
-    return view.items(entity).render(select, original_names)
+    return view.items(entity).render(select, _wants_original_names(params))
 
 
 def _show_whole(_: View, __: Entity, ___: Sequence[str], ____: Params) -> Render:
@@ -184,10 +206,12 @@ def _show_custom_fields(_: View, __: Entity, ___: Sequence[str], params: Params)
 
 
 def _old_crm(entity: Entity) -> Listing:
-    return Listing(scope="crm", family=Family.LEGACY, rules=filters.OLD_CRM, entity=entity, render=_show_old)
+    return Listing(
+        scope="crm", family=Family.LEGACY, rules=filters.OLD_CRM, entity=entity, render=_show_old, packed=True
+    )
 
 
-def _custom_fields_of(entity: Entity) -> Listing:
+def _custom_fields_of(entity: Entity, described: Entity = f.CUSTOM_FIELDS) -> Listing:
     def own_only(_: View, query: Query) -> Query:
         wanted = {**dict(array_items(query.filter)), "ENTITY_ID": entity.custom_fields_of}
         return Query(wanted, query.order, query.select, query.start)
@@ -196,54 +220,11 @@ def _custom_fields_of(entity: Entity) -> Listing:
         scope="crm",
         family=Family.WHOLE,
         rules=filters.OLD_CRM,
-        entity=f.CUSTOM_FIELDS,
+        entity=described,
         render=_show_custom_fields,
         default_order=("ID", False),
         check=own_only,
     )
-
-
-def entity_type(params: Params) -> int:
-    """Return `entityTypeId`.
-
-    Raises:
-        RestError: 400 `100` without it.
-    """
-    value = _parameter(params, "ENTITYTYPEID")
-    if value is None:
-        raise RestError(400, "100", "Could not find value for parameter {entityTypeId}")
-    return to_int(value)
-
-
-_ITEM_TYPES = {entity.type_id: entity for entity in f.CRM_ENTITIES.values()}
-_HISTORY_TYPES = {1: f.LEAD_STAGE_HISTORY, 2: f.DEAL_STAGE_HISTORY}
-
-
-def item_entity(params: Params) -> Entity:
-    """Return the entity of a `crm.item.*` request.
-
-    Raises:
-        RestError: 400 NOT_FOUND for a type that the portal lacks, ENTITY_TYPE_NOT_SUPPORTED for old invoices.
-    """
-    type_id = entity_type(params)
-    if type_id in _ITEM_TYPES:
-        return _ITEM_TYPES[type_id]
-    if type_id == 5:
-        raise RestError(400, "ENTITY_TYPE_NOT_SUPPORTED", "Entity type is not supported")
-    raise RestError(400, "NOT_FOUND", "Smart process not found")
-
-
-def _history_entity(params: Params) -> Entity:
-    type_id = entity_type(params)
-    if type_id not in _HISTORY_TYPES:
-        raise RestError(400, "ENTITY_TYPE_NOT_SUPPORTED", f"Entity type {type_id} is not supported")
-    return _HISTORY_TYPES[type_id]
-
-
-def _pipeline_entity(params: Params) -> Entity:
-    if entity_type(params) != f.DEALS.type_id:
-        raise RestError(400, "ENTITY_TYPE_NOT_SUPPORTED", "Entity type does not support categories")
-    return f.PIPELINES
 
 
 def _unknown_item_order(key: str) -> RestError:
@@ -282,29 +263,39 @@ def _need_old_owner(_: View, query: Query) -> Query:
     return query
 
 
-_UPPER_PRODUCT_ROWS = Entity(
-    f.PRODUCT_ROWS.table,
-    {to_upper_snake(name): field for name, field in f.PRODUCT_ROWS.fields.items()},
-    id_key="id",
-)
+def product_rows_of(params: Params, key: str) -> Entity:
+    """Return where the product rows of the owner type in the filter lie: those of deals have a table of their own."""
+    given = {name.lstrip("="): value for name, value in array_items(_parameter(params, "FILTER"))}
+    return f.PRODUCT_ROWS if to_text(given.get(key, "D")) == "D" else f.LATER_PRODUCT_ROWS
+
+
+def _upper(entity: Entity) -> Entity:
+    return replace(entity, fields={to_upper_snake(name): field for name, field in entity.fields.items()})
+
+
+_UPPER_PRODUCT_ROWS = {entity.table: _upper(entity) for entity in (f.PRODUCT_ROWS, f.LATER_PRODUCT_ROWS)}
+
 
 LISTINGS: dict[str, Listing] = {
     **{f"crm.{name}.list": _old_crm(entity) for name, entity in f.CRM_ENTITIES.items()},
     **{f"crm.{name}.userfield.list": _custom_fields_of(entity) for name, entity in f.CRM_ENTITIES.items()},
+    "crm.quote.userfield.list": _custom_fields_of(f.QUOTES, f.LATER_CUSTOM_FIELDS),
     "crm.activity.list": Listing(
         scope="crm",
         family=Family.LEGACY,
         rules=filters.OLD_CRM,
         entity=f.ACTIVITIES,
         render=_show_activities,
+        packed=True,
     ),
     "crm.item.list": Listing(
         scope="crm",
         family=Family.CONTROLLER,
         rules=filters.ITEMS,
-        entity=item_entity,
+        entity=lambda view, params: item_entity(view, entity_type(params)),
         rows_key="items",
         render=_show_items,
+        packed=True,
         fields=lambda view, entity: view.items(entity).fields,
         default_order=("id", True),
         unknown_order=_unknown_item_order,
@@ -313,15 +304,16 @@ LISTINGS: dict[str, Listing] = {
         scope="crm",
         family=Family.CONTROLLER,
         rules=filters.STAGE_HISTORY,
-        entity=_history_entity,
+        entity=lambda view, params: history_entity(view, entity_type(params)),
         rows_key="items",
         render=_show_plain,
+        packed=True,
     ),
     "crm.item.productrow.list": Listing(
         scope="crm",
         family=Family.CONTROLLER,
         rules=filters.PRODUCT_ROWS,
-        entity=f.PRODUCT_ROWS,
+        entity=lambda _, params: product_rows_of(params, "ownerType"),
         rows_key="productRows",
         render=_show_whole,
         default_order=("id", False),
@@ -332,7 +324,7 @@ LISTINGS: dict[str, Listing] = {
         scope="crm",
         family=Family.LEGACY,
         rules=filters.OLD_CRM,
-        entity=_UPPER_PRODUCT_ROWS,
+        entity=lambda _, params: _UPPER_PRODUCT_ROWS[product_rows_of(params, "OWNER_TYPE").table],
         render=_show_upper,
         default_order=("ID", False),
         check=_need_old_owner,
@@ -349,7 +341,8 @@ LISTINGS: dict[str, Listing] = {
         scope="crm",
         family=Family.WHOLE,
         rules=filters.EXACT,
-        entity=_pipeline_entity,
+        entity=lambda view, params: pipeline_entity(view, entity_type(params)),
+        own=lambda _, params: {"entityTypeId": entity_type(params)},
         rows_key="categories",
         render=_show_whole,
         default_order=("sort", False),
@@ -390,6 +383,7 @@ LISTINGS: dict[str, Listing] = {
         entity=f.CALLS,
         read=read_sorted,
         render=_show_whole,
+        packed=True,
         default_order=("CALL_START_DATE", True),
     ),
     "tasks.task.list": Listing(
@@ -399,6 +393,7 @@ LISTINGS: dict[str, Listing] = {
         entity=f.TASKS,
         rows_key="tasks",
         render=_show_tasks,
+        packed=True,
         unknown_order=_unknown_task_order,
         spell=to_upper_snake,
     ),

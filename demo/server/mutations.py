@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -35,11 +35,12 @@ class MutableWorld(Protocol):
 
 
 class Mutator:
-    """Inserts, updates and deletes CRM rows as users of the portal would."""
+    """Inserts, updates and deletes CRM rows as users of the portal would; those of `fixed` tables stay as they are."""
 
-    def __init__(self, world: MutableWorld, store: Store, seed: int) -> None:
+    def __init__(self, world: MutableWorld, store: Store, seed: int, fixed: Collection[str] = ()) -> None:
         self._world = world
         self._store = store
+        self._tables = [name for name in TOUCHED if name not in fixed]
         self._random = random.Random(f"{seed}:mutations")
 
     def apply(
@@ -58,9 +59,10 @@ class Mutator:
         Raises:
             ValueError: an unknown operation, table or id.
         """
-        name = table or self._random.choice([name for name in TOUCHED if self._world.tables[name].rows] or ["deals"])
-        if name not in TOUCHED:
-            raise ValueError(f"rows of {name!r} cannot be changed; choose from {', '.join(TOUCHED)}")
+        filled = [name for name in self._tables if self._world.tables[name].rows]
+        name = table or self._random.choice(filled or self._tables)
+        if name not in self._tables:
+            raise ValueError(f"rows of {name!r} cannot be changed; choose from {', '.join(self._tables)}")
         rows = self._world.tables[name].rows
         if not rows:
             return {}

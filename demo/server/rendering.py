@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import itemgetter
+from sys import intern
 from typing import Any
 
 from demo.server.fields import Entity, Field, Kind, item_name, to_camel, to_upper_snake
@@ -64,6 +65,7 @@ def _picker(columns: Sequence[str]) -> Callable[[Row], Row]:
     def some(row: Row) -> Row:
         return {key: row[key] for key in columns if key in row}
 
+    columns = [intern(name) for name in columns]  # the keys of rows are interned too, which makes them found faster
     if len(columns) < 2:
         return some
     values = itemgetter(*columns)
@@ -118,9 +120,13 @@ class ItemView:
     Args:
         entity: the entity as its old list shows it.
         custom: its custom fields by code.
+        linked: returns the ids of a deal's contacts, or of a contact's companies.
     """
 
-    def __init__(self, entity: Entity, custom: Mapping[str, Field]) -> None:
+    def __init__(
+        self, entity: Entity, custom: Mapping[str, Field], linked: Callable[[Row], list[int]] | None = None
+    ) -> None:
+        self._linked = linked
         self._type_id = entity.type_id
         self._columns = {key: field for key, field in entity.fields.items() if field.kind is not Kind.CONTACTS}
         self._custom = custom
@@ -150,7 +156,8 @@ class ItemView:
             for key, field in (*self._columns.items(), *self._custom.items())
             if whole or self._names[key] in wanted or key in self._custom.keys() & wanted
         ]
-        extras = {"entityTypeId", "contactIds", "observers"} if whole else wanted
+        extras = {"entityTypeId", "contactIds", "companyIds", "observers"} if whole else wanted
+        linked, linked_name = self._linked, "companyIds" if self._type_id == _CONTACT else "contactIds"
 
         def show(rows: Sequence[Row]) -> list[Row]:
             answer = []
@@ -160,9 +167,12 @@ class ItemView:
                     item["entityTypeId"] = self._type_id
                 if "observers" in extras:
                     item["observers"] = []
-                if "contactIds" in extras and "CONTACT_ID" in row:
+                if linked is not None:
+                    if linked_name in extras:
+                        item[linked_name] = linked(row)
+                elif "contactIds" in extras and "CONTACT_ID" in row:
                     item["contactIds"] = [contact] if (contact := to_int(row["CONTACT_ID"])) else []
-                if whole and self._type_id != _DEAL:
+                if whole and self._type_id in _WITH_COMMUNICATIONS:
                     item.update(_communications(row))
                 answer.append(item)
             return answer
@@ -175,7 +185,52 @@ class ItemView:
         return _VALUES[field.kind]
 
 
-_DEAL = 2
+_CONTACT = 3
+_WITH_COMMUNICATIONS = (1, 3, 4)
+
+
+class NativeItemView:
+    """The universal view of an entity whose rows already are as `crm.item.list` prints them.
+
+    Args:
+        entity: the entity; custom: its custom fields by code, which are kept under these codes.
+    """
+
+    def __init__(self, entity: Entity, custom: Mapping[str, Field]) -> None:
+        self._columns = entity.fields
+        self._custom = custom
+        self._names = {code: item_name(code) for code in custom}
+        self.fields: dict[str, Field] = {
+            **entity.fields,
+            **{self._names[code]: field for code, field in custom.items()},
+            **custom,
+        }
+
+    def describe(self) -> Iterable[tuple[str, str, Field]]:
+        """Yield (camelCase name, original name, field) of every field."""
+        for name, field in self._columns.items():
+            yield name, to_upper_snake(name), field
+        for code, field in self._custom.items():
+            yield self._names[code], code, field
+
+    def render(self, select: Sequence[str], original_custom_names: bool) -> Render:
+        """Select as `crm.item.list` does: the default is `*`."""
+        wanted = None if not select or "*" in select else set(select)
+        names = {} if original_custom_names else self._names
+
+        def show(rows: Sequence[Row]) -> list[Row]:
+            return [
+                {
+                    names.get(key, key): value
+                    for key, value in row.items()
+                    if wanted is None or key in wanted or self._names.get(key) in wanted
+                }
+                for row in rows
+            ]
+
+        return show
+
+
 _EXACT = 2**53  # PHP keeps larger amounts as floats, and so does JSON
 
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,9 +39,9 @@ def base_url(listener: socket.socket) -> str:
     return f"http://{HOST}:{listener.getsockname()[1]}"
 
 
-def webhook_url(portal: Portal, base: str) -> str:
-    """Return the URL that a reader of the portal is given; it is a secret."""
-    return f"{base}/rest/{portal.user_id}/{portal.code}/"
+def webhook_urls(portal: Portal, base: str) -> list[str]:
+    """Return the URLs that readers of the portal are given; they are secrets."""
+    return [f"{base}/rest/{webhook.user_id}/{webhook.code}/" for webhook in portal.webhooks]
 
 
 class PortalServer(uvicorn.Server):
@@ -71,11 +71,12 @@ class PortalServer(uvicorn.Server):
 
 
 class PortalControl:
-    """A running portal: where to read it, and its control API."""
+    """A running portal: where to read it (`webhook_url`, all in `webhook_urls`), and its control API."""
 
-    def __init__(self, webhook_url: str) -> None:
-        self.webhook_url = webhook_url
-        self.base_url = webhook_url.partition("/rest/")[0]
+    def __init__(self, webhook_urls: Sequence[str]) -> None:
+        self.webhook_urls = tuple(webhook_urls)
+        self.webhook_url = self.webhook_urls[0]
+        self.base_url = self.webhook_url.partition("/rest/")[0]
         # plain HTTP on loopback: loading certificates would take longer than most tests
         self._http = httpx.Client(base_url=f"{self.base_url}/_demo", timeout=600, trust_env=False, verify=False)  # noqa: S501
 
@@ -94,9 +95,18 @@ class PortalControl:
         """Return the whole data: `meta`, the rows of every table, `deleted` ids."""
         return self._get("truth")
 
-    def advance(self, days: int = 1, *, deletions: bool = False) -> None:
-        """Let days pass from the portal's present on."""
-        self._post("advance", {"days": days, "deletions": deletions})
+    def advance(
+        self,
+        days: int = 1,
+        *,
+        deletions: bool = False,
+        merges: bool = False,
+        restores: bool = False,
+        silent: bool = False,
+    ) -> None:
+        """Let days pass from the portal's present on; at the end rows go, merge or come back, as asked for."""
+        events = {"deletions": deletions, "merges": merges, "restores": restores, "silent": silent}
+        self._post("advance", {"days": days, **events})
 
     def faults(self, plan: dict[str, Any]) -> None:
         """Replace the plan of faults (names as in `FaultPlan`); an empty one ends all."""
@@ -105,6 +115,11 @@ class PortalControl:
     def mutate(self, operation: str, **choice: Any) -> dict[str, Any]:
         """Insert, update or delete one CRM row: `table`, `row_id`, `values` (all optional)."""
         return self._post("mutate", {"operation": operation, **choice})
+
+    def custom_field(self, operation: str, entity: str, field_name: str, **details: Any) -> dict[str, Any]:
+        """Change a custom field, e.g. `("retype", "CRM_DEAL", "UF_CRM_1", user_type="string")`; see `FieldDrift`."""
+        body = {"operation": operation, "entity": entity, "field_name": field_name, **details}
+        return self._post("custom-fields", body)
 
     def close(self) -> None:
         """Close the connection to the control API."""
@@ -138,7 +153,7 @@ def running_portal(world: World, options: PortalOptions | None = None, *, port: 
         thread.start()
         if not ready.wait(_STOP_S):
             raise RuntimeError("the portal did not start listening")
-        control = PortalControl(webhook_url(portal, base_url(listener)))
+        control = PortalControl(webhook_urls(portal, base_url(listener)))
         try:
             yield control
         finally:
@@ -150,8 +165,8 @@ def running_portal(world: World, options: PortalOptions | None = None, *, port: 
 class PortalProcess(PortalControl):
     """A portal in a process of its own, `python -m demo.portal`."""
 
-    def __init__(self, webhook_url: str, process: subprocess.Popen[bytes]) -> None:
-        super().__init__(webhook_url)
+    def __init__(self, webhook_urls: Sequence[str], process: subprocess.Popen[bytes]) -> None:
+        super().__init__(webhook_urls)
         self._process = process
 
     @classmethod
@@ -161,8 +176,8 @@ class PortalProcess(PortalControl):
         Args:
             timeout_s: seconds to generate the data and start.
             outlive: keep the portal when this process ends; otherwise it ends too, even after SIGKILL.
-            options: of the command, e.g. `seed=7, deals=3000, frozen=True, dump_truth=Path(...)`; False and None
-                leave an option out. `port` is free unless given.
+            options: of the command, e.g. `seed=7, deals=3000, webhooks=2, generated_deals=200_000, id_gaps=0.1,
+                frozen=True, dump_truth=Path(...)`; False and None leave an option out. `port` is free unless given.
         Raises:
             RuntimeError: the process ended or did not listen in time; the message holds its last words.
         """
@@ -188,7 +203,7 @@ class PortalProcess(PortalControl):
                     process.communicate()
                     raise RuntimeError(f"the portal did not start: {words.read_text().strip()[-2000:]}")
                 time.sleep(0.05)
-            return cls(ready_file.read_text().strip(), process)
+            return cls(ready_file.read_text().split(), process)
 
     @property
     def pid(self) -> int:

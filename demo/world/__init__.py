@@ -4,7 +4,7 @@ Rows have the shape in which the portal's list methods render them with everythi
 UPPER_CASE strings for the old methods, camelCase for tasks, product rows and pipelines.
 """
 
-from demo.world.model import ID_FIELDS, PORTAL_TZ, TABLE_NAMES, Row, Table
+from demo.world.model import ID_FIELDS, PORTAL_TZ, TABLE_NAMES, WITHOUT_ID, Row, Table
 from demo.world.world import World
 
-__all__ = ["ID_FIELDS", "PORTAL_TZ", "TABLE_NAMES", "Row", "Table", "World"]
+__all__ = ["ID_FIELDS", "PORTAL_TZ", "TABLE_NAMES", "WITHOUT_ID", "Row", "Table", "World"]

@@ -73,6 +73,7 @@ class AddressBook:
                 )
         contact = self._write_contact(person, client.phone, client.email, client.company_id, lead_id, seller, origin)
         client.contact_ids.insert(0, contact)
+        self._engine.tell("client created", client)
         return client
 
     def remember_sale(self, client: Client) -> None:
@@ -185,6 +186,7 @@ class AddressBook:
 
     def _stored(self, table: str, row: Row) -> int:
         row_id = self._engine.add(table, row)
+        self._engine.tell(f"{table} created", row_id, row)
         if self._engine.chance(EDIT_CHANCE):
             self._engine.after(self._engine.days(60), lambda: self.edit(table, row_id))
         return row_id

@@ -376,4 +376,6 @@ class Communication:
             "ORIGIN_ID": None,
             "BINDINGS": [{"OWNER_TYPE_ID": str(kind), "OWNER_ID": str(number)} for kind, number in bound],
         }
-        return self._engine.add("activities", row)
+        activity_id = self._engine.add("activities", row)
+        self._engine.tell(provider, activity_id, row, start, end)
+        return activity_id

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
@@ -120,6 +121,7 @@ class DealDesk:
         stage = self._first_stage(pipeline)
         deal = self._write(origin, client, seller, pipeline, stage, lead_id)
         self._record(deal, CREATED)
+        self._engine.tell("deal created", deal)
         if deal.row["IS_RECURRING"] == "Y":
             deal.stalled = True
             return deal
@@ -144,6 +146,7 @@ class DealDesk:
         if stage.semantics == "S":
             self._book.remember_sale(client)
         deal.stalled = True
+        self._engine.tell("deal created", deal)
         return deal
 
     def _first_stage(self, pipeline: Pipeline) -> Stage:
@@ -370,6 +373,7 @@ class DealDesk:
     def _move(self, deal: Deal, stage: Stage) -> None:
         deal.stage = stage
         self._show_stage(deal)
+        self._engine.tell("deal moved", deal)
         if deal.silent:
             deal.stalled = True  # so that the last history row goes on lagging behind the deal
             return
@@ -482,6 +486,18 @@ class DealDesk:
     def _plan(self, deal: Deal) -> None:
         deal.row["CLOSEDATE"] = date_stamp(local_day(self._engine.now) + self._engine.rng.randint(3, 45))
         self._engine.touch(deal.row, deal.user)
+
+    def restore(self, old_id: int, row: Row, product_rows: Iterable[Row]) -> int:
+        """Create a deleted deal anew, as it last was, and return its id; its history begins now."""
+        old = self.deals[old_id]
+        deal_id = self._engine.add("deals", row, gaps=False)
+        deal = replace(old, id=deal_id, row=row)
+        self.deals[deal_id] = deal
+        self.products.take_over(deal_id, product_rows)
+        self._record(deal, CREATED)
+        if not deal.is_closed and not deal.stalled:
+            self._schedule_step(deal)
+        return deal_id
 
     # what happens beside the row
 

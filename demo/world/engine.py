@@ -9,11 +9,12 @@ from __future__ import annotations
 import heapq
 import math
 import random
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from demo.world.clock import DAY_S, portal_stamp
-from demo.world.model import ID_FIELDS, TABLE_NAMES, Row, Table
+from demo.world.model import ID_FIELDS, KEPT_APART, TABLE_NAMES, Row, Table
 
 T = TypeVar("T")
 Action = Callable[[], object]
@@ -34,10 +35,11 @@ class Engine:
         self.seed = seed
         self.now = start
         self.rng = random.Random(seed)
-        self.tables = {name: Table(name) for name in TABLE_NAMES}
+        self.tables = {name: Table(name) for name in (*TABLE_NAMES, *KEPT_APART)}
         self._queue: list[tuple[int, int, Action]] = []
         self._scheduled = 0
         self._multifield_id = 1000
+        self._hearers: defaultdict[str, list[Callable[..., object]]] = defaultdict(list)
 
     def at(self, moment: int, action: Action) -> None:
         """Let an action happen at a moment; one that has passed means as soon as possible."""
@@ -47,6 +49,15 @@ class Engine:
     def after(self, seconds: float, action: Action) -> None:
         """Let an action happen some seconds from now."""
         self.at(self.now + int(seconds), action)
+
+    def hear(self, what: str, hearer: Callable[..., object]) -> None:
+        """Let a later part of the world learn what happens in an earlier one."""
+        self._hearers[what].append(hearer)
+
+    def tell(self, what: str, *about: Any) -> None:
+        """Say that something has happened; hearers must draw nothing from `rng`."""
+        for hearer in self._hearers[what]:
+            hearer(*about)
 
     def run_until(self, moment: int) -> None:
         """Live through everything up to and including a moment."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from demo.world.clock import DAY_S, date_stamp, local_day, portal_stamp
@@ -12,6 +12,7 @@ from demo.world.names import Names
 from demo.world.portal_setup import money_text
 from demo.world.staff import Staff
 
+LATER_FILL = 0.4  # share of rows that hold a value of a field created later
 ABSENT = object()
 Value = object
 
@@ -120,20 +121,49 @@ class CustomFields:
             ),
             "url": lambda _: f"https://shop.example/catalog/{engine.rng.randint(1, 900)}?utm_source=yandex&x=«ы»",
             "address": lambda _: f"{names.city()}, {names.address()}|55.75;37.61",
-            "enumeration": lambda spec: engine.pick(self._options[spec.code]),
+            "enumeration": lambda spec: engine.pick(self._options[spec.code] or ("",)),
             "file": self._file,
             "employee": lambda _: staff.colleague(),
             "crm_status": lambda _: engine.pick(("MANUFACTURING", "DELIVERY", "GOVERNMENT", "OTHER")),
             "crm": lambda _: f"CO_{engine.rng.randint(1, max(engine.tables['companies'].last_id, 1))}",
         }
+        self._specs: dict[str, tuple[FieldSpec, ...]] = dict(SPECS)
         for entity_id, specs in SPECS.items():
             for position, spec in enumerate(specs, 1):
                 self._register(entity_id, spec, position * 100)
 
+    @property
+    def kinds(self) -> Collection[str]:
+        """Return the types that a field may have."""
+        return self._makers.keys()
+
+    def register(self, entity_id: str, code: str, kind: str, label: str, options: Sequence[str] = ()) -> None:
+        """Register a field that an administrator creates later; new rows and edits then give it values."""
+        spec = FieldSpec(code, kind, label or code, LATER_FILL, options=tuple(options) or ("Да", "Нет"))
+        self._register(entity_id, spec, 100 * (len(self._specs[entity_id]) + 1))
+        self.refresh()
+
+    def new_options(self, labels: Sequence[str]) -> list[Row]:
+        """Return entries for the LIST of an enumeration, under new ids."""
+        return self._list_options(FieldSpec("", "enumeration", "", 0, options=tuple(labels)))
+
+    def refresh(self) -> None:
+        """Take the fields as they are defined now."""
+        fills = {spec.code: spec.fill for specs in SPECS.values() for spec in specs}
+        specs: dict[str, list[FieldSpec]] = {entity_id: [] for entity_id in SPECS}
+        for row in self._engine.tables["custom_fields"].rows.values():
+            if row["ENTITY_ID"] not in specs:
+                continue
+            code, label = row["FIELD_NAME"], row["EDIT_FORM_LABEL"]
+            fill, multiple = fills.get(code, LATER_FILL), row["MULTIPLE"] == "Y"
+            specs[row["ENTITY_ID"]].append(FieldSpec(code, row["USER_TYPE_ID"], label, fill, multiple))
+            self._options[code] = [item["ID"] for item in row.get("LIST", ())]
+        self._specs = {entity_id: tuple(found) for entity_id, found in specs.items()}
+
     def values(self, table: str) -> Row:
         """Return the custom columns of a new row of leads, deals, contacts or companies; some keys are absent."""
         row: Row = {}
-        for spec in SPECS[TABLE_ENTITIES[table]]:
+        for spec in self._specs[TABLE_ENTITIES[table]]:
             value = self._value(spec) if self._engine.rng.random() < spec.fill else self._engine.pick(spec.empties)
             if value is not ABSENT:
                 row[spec.code] = value
@@ -141,8 +171,10 @@ class CustomFields:
 
     def change_one(self, table: str, row: Row) -> None:
         """Give one custom field of a row a new value; the caller marks the row as modified."""
-        spec = self._engine.pick(SPECS[TABLE_ENTITIES[table]])
-        row[spec.code] = self._value(spec)
+        specs = self._specs[TABLE_ENTITIES[table]]
+        if specs:
+            spec = self._engine.pick(specs)
+            row[spec.code] = self._value(spec)
 
     def _value(self, spec: FieldSpec) -> Value:
         make = self._makers[spec.kind]

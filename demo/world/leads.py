@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -92,6 +93,12 @@ class LeadDesk:
                 return True
         return False
 
+    def clients(self) -> Iterator[Client]:
+        """Yield the clients behind the leads."""
+        for lead in self._leads.values():
+            if lead.client is not None:
+                yield lead.client
+
     def any_lead(self) -> int | None:
         """Return the id of a living lead, None if there is none."""
         living = self._engine.tables["leads"].rows
@@ -121,6 +128,7 @@ class LeadDesk:
         lead = Lead(lead_id, row, LEAD_STAGES[0], seller, phone, origin, client)
         self._leads[lead_id] = lead
         self._record(lead, CREATED)
+        self._engine.tell("lead created", lead_id)
         return lead
 
     def _row(self, number: int, origin: Origin, client: Client | None, seller: Seller, phone: str) -> Row:

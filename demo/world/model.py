@@ -29,6 +29,30 @@ TABLE_NAMES = (
     "time_entries",
     "custom_fields",
     "deal_product_rows",
+    "quotes",
+    "smart_invoices",
+    "smart_invoice_stage_history",
+    "process_types",
+    "process_items",
+    "process_stage_history",
+    "payments",
+    "order_entities",
+    "product_rows",
+    "catalogs",
+    "products",
+    "product_sections",
+    "product_prices",
+    "deal_contacts",
+    "contact_companies",
+    "openline_sessions",
+    "openline_configs",
+    "task_history",
+    "workgroups",
+    "calendar_events",
+    "calendar_sections",
+    "work_time_records",
+    "requisites",
+    "addresses",
 )
 # the name of the id key inside a row; currencies and statuses are keyed by a running number in `Table.rows`
 ID_FIELDS = {
@@ -37,7 +61,29 @@ ID_FIELDS = {
     "tasks": "id",
     "deal_product_rows": "id",
     "currencies": "CURRENCY",
+    **dict.fromkeys(
+        (
+            "smart_invoices",
+            "process_types",
+            "process_items",
+            "payments",
+            "product_rows",
+            "catalogs",
+            "products",
+            "product_sections",
+            "product_prices",
+            "task_history",
+            "workgroups",
+            "work_time_records",
+        ),
+        "id",
+    ),
+    "openline_sessions": "sessionId",
 }
+# kept apart from what deals have, shown together with it: table -> the name under which the truth has both
+KEPT_APART = {"item_pipelines": "pipelines", "item_custom_fields": "custom_fields"}
+# rows of these have no id of their own: `Table.rows` is keyed by a running number
+WITHOUT_ID = ("order_entities", "deal_contacts", "contact_companies", "addresses")
 
 
 @dataclass

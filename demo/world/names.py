@@ -67,6 +67,16 @@ class Names:
             return self._engine.pick(("Москва", "Москва", "Санкт-Петербург", "Екатеринбург", "Казань"))
         return self._engine.pick(self._cities)
 
+    @property
+    def cities(self) -> list[str]:
+        """Return all cities."""
+        return self._cities
+
+    @property
+    def streets(self) -> list[str]:
+        """Return all streets."""
+        return self._streets
+
     def address(self) -> str:
         """Return a street and a house."""
         return f"{self._engine.pick(self._streets)}, д. {self._engine.rng.randint(1, 90)}"

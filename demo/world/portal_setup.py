@@ -260,7 +260,8 @@ DICTIONARIES: dict[str, tuple[tuple[str, str], ...]] = {
 _COLORS = {"P": "#39A8EF", "S": "#7BD500", "F": "#FF5752"}
 
 
-def _status_row(entity_id: str, code: str, name: str, sort: int, *, system: bool = True) -> Row:
+def status_row(entity_id: str, code: str, name: str, sort: int, *, system: bool = True) -> Row:
+    """Return a row of `crm.status.list`; the caller gives it an id."""
     return {
         "ID": "",
         "ENTITY_ID": entity_id,
@@ -275,10 +276,11 @@ def _status_row(entity_id: str, code: str, name: str, sort: int, *, system: bool
     }
 
 
-def _stage_row(entity_id: str, stage: Stage, category: int | None) -> Row:
+def stage_row(entity_id: str, stage: Stage, category: int | None) -> Row:
+    """Return a stage's row of `crm.status.list`; the caller gives it an id."""
     apology = stage.code.endswith("APOLOGY")
     meaning = {"P": "process", "S": "success", "F": "apology" if apology else "failure"}[stage.semantics]
-    row = _status_row(entity_id, stage.code, stage.name, stage.sort, system=stage.system)
+    row = status_row(entity_id, stage.code, stage.name, stage.sort, system=stage.system)
     row["CATEGORY_ID"] = None if category is None else str(category)
     row["COLOR"] = _COLORS[stage.semantics]
     # in work is printed both ways
@@ -290,10 +292,10 @@ def _stage_row(entity_id: str, stage: Stage, category: int | None) -> Row:
 def write_dictionaries(engine: Engine, pipelines: list[Pipeline], now: int) -> None:
     """Fill statuses, pipelines and currencies with what exists at `now`."""
     for stage in LEAD_STAGES:
-        engine.add("statuses", _stage_row("STATUS", stage, None))
+        engine.add("statuses", stage_row("STATUS", stage, None))
     for entity_id, entries in DICTIONARIES.items():
         for position, (code, name) in enumerate(entries, 1):
-            engine.add("statuses", _status_row(entity_id, code, name, position * 10, system=not code.startswith("UC_")))
+            engine.add("statuses", status_row(entity_id, code, name, position * 10, system=not code.startswith("UC_")))
     for pipeline in pipelines:
         if pipeline.removed_at is not None:
             engine.tables["pipelines"].last_id = pipeline.id
@@ -301,7 +303,7 @@ def write_dictionaries(engine: Engine, pipelines: list[Pipeline], now: int) -> N
         entity_id = f"DEAL_STAGE_{pipeline.id}" if pipeline.id else "DEAL_STAGE"
         for stage in pipeline.stages:
             if stage.lives(now):
-                engine.add("statuses", _stage_row(entity_id, stage, pipeline.id or None))
+                engine.add("statuses", stage_row(entity_id, stage, pipeline.id or None))
         _write_pipeline(engine, pipeline)
     for position, (code, nominal, rate, name, _) in enumerate(CURRENCIES, 1):
         engine.tables["currencies"].add(_currency_row(code, nominal, rate, name, position * 100, now - 20 * DAY_S))

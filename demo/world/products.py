@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 
 from demo.world.engine import Engine
@@ -51,6 +52,54 @@ def hundredths(value: Decimal) -> Decimal:
     return value.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
 
 
+def product_row(
+    row_id: int,
+    owner_type: str,
+    owner_id: int,
+    product: tuple[int, str, int, int, str],
+    price: Decimal,
+    quantity: Decimal,
+    rate: Decimal,
+    tax: int | None,
+    kind_of_discount: int,
+    sort: int,
+) -> Row:
+    """Return a row as `crm.item.productrow.list` prints it.
+
+    Args:
+        row_id, owner_type, owner_id, sort: the row's place; the owner's type is a short code such as `D`.
+        product: an entry of CATALOGUE. price: for one, discounted. rate, tax: percent.
+        kind_of_discount: 1 absolute, 2 percent.
+    """
+    product_id, name, kind, measure, unit = product
+    full = hundredths(price * 100 / (100 - rate))
+    return {
+        "id": row_id,
+        "ownerId": owner_id,
+        "ownerType": owner_type,
+        "productId": product_id,
+        "productName": name,
+        "price": number(price),
+        "priceAccount": number(price),
+        "priceExclusive": number(hundredths(price * 100 / (100 + (tax or 0)))),
+        "priceNetto": number(hundredths(full * 100 / (100 + (tax or 0)))),
+        "priceBrutto": number(full),
+        "quantity": number(quantity),
+        "discountTypeId": kind_of_discount,
+        "discountRate": number(rate),
+        "discountSum": number(full - price),
+        "taxRate": tax,
+        "taxIncluded": "Y",
+        "customized": "Y",
+        "measureCode": measure,
+        "measureName": unit,
+        "sort": sort,
+        "xmlId": "",
+        "type": kind,
+        "storeId": None,
+    }
+
+
 class ProductRows:
     """Writes and changes the rows of deals."""
 
@@ -82,6 +131,19 @@ class ProductRows:
             ),
             Decimal(0),
         )
+
+    def of_deal(self, deal_id: int) -> list[Row]:
+        """Return a deal's rows."""
+        rows = self._engine.tables["deal_product_rows"].rows
+        return [rows[row_id] for row_id in self._of_deal.get(deal_id, ())]
+
+    def take_over(self, deal_id: int, rows: Iterable[Row]) -> None:
+        """Write rows of another deal anew for this one."""
+        table = self._engine.tables["deal_product_rows"]
+        for row in rows:
+            copy = {**row, "ownerId": deal_id}
+            copy["id"] = table.add(copy)
+            self._of_deal.setdefault(deal_id, []).append(copy["id"])
 
     def has_rows(self, deal_id: int) -> bool:
         """Tell whether a deal has rows."""
@@ -125,31 +187,8 @@ class ProductRows:
             quantity = Decimal(rng.randint(1, 400)) / 8
         price = hundredths(amount / quantity)
         rate = Decimal(rng.choice((0, 0, 0, 5, 10, 15)))
-        full = hundredths(price * 100 / (100 - rate))
         tax = rng.choice(TAX_RATES)
-        without_tax = hundredths(price * 100 / (100 + (tax or 0)))
-        return {
-            "id": 0,
-            "ownerId": deal_id,
-            "ownerType": "D",
-            "productId": product_id,
-            "productName": name,
-            "price": number(price),
-            "priceAccount": number(price),
-            "priceExclusive": number(without_tax),
-            "priceNetto": number(hundredths(full * 100 / (100 + (tax or 0)))),
-            "priceBrutto": number(full),
-            "quantity": number(quantity),
-            "discountTypeId": 2 if rate or self._engine.chance(0.8) else 1,
-            "discountRate": number(rate),
-            "discountSum": number(full - price),
-            "taxRate": tax,
-            "taxIncluded": "Y",
-            "customized": "Y",
-            "measureCode": measure,
-            "measureName": unit,
-            "sort": sort,
-            "xmlId": "",
-            "type": kind,
-            "storeId": None,
-        }
+        kind_of_discount = 2 if rate or self._engine.chance(0.8) else 1
+        return product_row(
+            0, "D", deal_id, (product_id, name, kind, measure, unit), price, quantity, rate, tax, kind_of_discount, sort
+        )

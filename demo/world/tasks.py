@@ -112,7 +112,9 @@ class TaskBoard:
             "DATE_STOP": portal_stamp(now),
         }
         self._engine.add("time_entries", row, gaps=False)
-        task["timeSpentInLogs"] = str(int(task["timeSpentInLogs"] or 0) + seconds)
+        before = task["timeSpentInLogs"]
+        task["timeSpentInLogs"] = str(int(before or 0) + seconds)
+        self._engine.tell("task changed", task_id, "TIME_SPENT_IN_LOGS", before, task["timeSpentInLogs"])
         self._touch(task)
 
     def _miss_deadline(self, task_id: int) -> None:
@@ -125,6 +127,7 @@ class TaskBoard:
         if task is None or task["status"] == DONE:
             return
         now = portal_stamp(self._engine.now)
+        self._engine.tell("task changed", task_id, "STATUS", task["status"], status)
         task["status"] = task["subStatus"] = status
         task["statusChangedDate"], task["statusChangedBy"] = now, task["responsibleId"]
         if status == IN_PROGRESS:
@@ -139,6 +142,8 @@ class TaskBoard:
             return
         task["closedDate"], task["closedBy"] = portal_stamp(self._engine.now), task["responsibleId"]
         task["mark"] = self._engine.pick(("P", "P", "N", None, None, None, ""))
+        if task["mark"]:
+            self._engine.tell("task changed", task_id, "MARK", None, task["mark"])
         if card is not None:
             self._talk.complete(card)
 
@@ -200,4 +205,6 @@ class TaskBoard:
             "tags": [],
             "group": [],
         }
-        return self._engine.add("tasks", row)
+        task_id = self._engine.add("tasks", row)
+        self._engine.tell("task changed", task_id, "NEW", None, None)
+        return task_id

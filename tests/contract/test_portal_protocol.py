@@ -326,7 +326,7 @@ def test_preflight_methods_describe_the_caller(call: Caller) -> None:
     assert call("crm.currency.base.get")["result"] == "RUB"
     assert call("crm.settings.mode.get")["result"] == 1
     assert call("method.get", {"name": "crm.deal.list"})["result"] == {"isExisting": True, "isAvailable": True}
-    assert call("method.get", {"name": "crm.quote.list"})["result"] == {"isExisting": False, "isAvailable": False}
+    assert call("method.get", {"name": "crm.invoice.list"})["result"] == {"isExisting": False, "isAvailable": False}
     assert {"batch", "crm.deal.list", "tasks.task.list"} <= set(call("methods")["result"])
 
 

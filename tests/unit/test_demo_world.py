@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from demo.world import TABLE_NAMES, World
+from demo.world import ID_FIELDS, TABLE_NAMES, WITHOUT_ID, World
 from dlt_sources.bitrix24 import schema
 
 NOW = datetime.fromisoformat("2026-06-15T12:00:00+03:00")
@@ -27,7 +27,9 @@ Truth = dict[str, Any]
 
 UF_TABLES = {"leads": "CRM_LEAD", "deals": "CRM_DEAL", "contacts": "CRM_CONTACT", "companies": "CRM_COMPANY"}
 # dates that somebody planned; an activity that is not done yet lies ahead as a whole
-PLANNED = {"CLOSEDATE", "DEADLINE", "deadline"}
+PLANNED = {"CLOSEDATE", "DEADLINE", "deadline", "ACTUAL_DATE", "closedate", "projectDateFinish"}
+# raw tables whose rows are not those of the wire
+RESHAPED = {"deal_contacts", "contact_companies", "openline_sessions", "task_history"}
 MODIFIED = {
     **dict.fromkeys(UF_TABLES, "DATE_MODIFY"),
     "activities": "LAST_UPDATED",
@@ -146,9 +148,9 @@ def test_a_world_cannot_stand_still_or_go_back() -> None:
 def test_truth_has_every_table_and_survives_json(truth: Truth) -> None:
     """The calculator reads the dump and finds tables by the names of the raw contract."""
     names = set(schema.TABLES) - {"currency_rates", "custom_field_options"}
-    assert set(TABLE_NAMES) == names
-    assert set(truth) == names | {"meta", "deleted"}
-    assert all(truth[name] for name in names)
+    assert names <= set(TABLE_NAMES)
+    assert set(truth) == {*TABLE_NAMES, "meta", "deleted", "merged", "restored"}
+    assert all(truth[name] for name in TABLE_NAMES)
     assert truth["meta"] == {"now": NOW.isoformat(), "utc_offset": "+03:00", "base_currency": "RUB", "seed": 7}
     assert json.loads(json.dumps(truth)) == truth
 
@@ -167,7 +169,7 @@ def test_sizes_follow_the_number_of_deals(truth: Truth) -> None:
     assert timedelta(days=715) < max(spans) - min(spans) <= timedelta(days=730)
 
 
-@pytest.mark.parametrize("name", TABLE_NAMES)
+@pytest.mark.parametrize("name", [name for name in TABLE_NAMES if name in schema.TABLES and name not in RESHAPED])
 def test_rows_carry_every_column_the_raw_contract_declares(truth: Truth, name: str) -> None:
     """A column that the world never prints would stay empty in every mart without anybody noticing."""
     printed = {key for row in truth[name] for key in row}
@@ -175,7 +177,7 @@ def test_rows_carry_every_column_the_raw_contract_declares(truth: Truth, name: s
         "".join(f"_{c.lower()}" if c.isupper() else c for c in key) if key[0].islower() else key.lower()
         for key in printed
     }
-    declared = {column for column in schema.TABLES[name] if not column.startswith("_")}
+    declared = {column for column in schema.TABLES[name] if not column.startswith("_")} - {"custom_fields"}
     assert declared <= snake
 
 
@@ -185,9 +187,9 @@ def test_the_world_stores_rows_under_their_ids_in_ascending_order() -> None:
     world.advance(1, deletions=True)
     for name, table in world.tables.items():
         assert list(table.rows) == sorted(table.rows), name
-        if name == "currencies":
+        if name == "currencies" or name in WITHOUT_ID:
             continue
-        printed = [int(row["ID"] if "ID" in row else row["id"]) for row in table.rows.values()]
+        printed = [int(row[ID_FIELDS.get(name) or ("ID" if "ID" in row else "id")]) for row in table.rows.values()]
         assert printed == list(table.rows), name
 
 
@@ -531,7 +533,7 @@ def test_templates_and_tests_are_among_the_deals(truth: Truth) -> None:
 
 def test_custom_fields_have_every_type_and_odd_labels(truth: Truth) -> None:
     """Two labels alike and one without letters must still give distinct column names."""
-    fields = truth["custom_fields"]
+    fields = [row for row in truth["custom_fields"] if row["ENTITY_ID"] in UF_TABLES.values()]
     assert {field["USER_TYPE_ID"] for field in fields if field["ENTITY_ID"] == "CRM_DEAL"} == {
         "string", "integer", "double", "boolean", "datetime", "date", "money", "url", "address", "enumeration", "file",
         "employee", "crm_status", "crm",
