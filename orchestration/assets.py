@@ -10,16 +10,19 @@ import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
 from dlt_sources.bitrix24 import preflight, schema
-from dlt_sources.bitrix24.load import load_portal, load_product_rows, make_pipeline
+from dlt_sources.bitrix24.details import DETAILS, TABLES, Moment, load_details
+from dlt_sources.bitrix24.load import EntityReport, load_portal, make_pipeline
 from dlt_sources.files import load_files
 from dlt_sources.files.schema import FILES
-from orchestration import dbt
+from orchestration import completeness, dbt
+from orchestration.check import NOT_ADMIN
 from orchestration.run import SyncRun, known_errors, marts_target
 from warehouse.errors import WarehouseError
 from warehouse.publish import PublishInfo, publish
 from warehouse.settings import Settings
 
-PRODUCT_ROWS = "deal_product_rows"
+# options of custom fields come with the lists, too
+BY_OWNER = {table: owners for table, owners in TABLES.items() if table != "custom_field_options"}
 # the tables that dbt reads of the ledger: they are written with the raw tables
 LEDGER = ("sync_runs", "custom_field_names")
 RETRY_OUTAGE = dg.RetryPolicy(max_retries=1, delay=10)
@@ -30,6 +33,8 @@ class SyncConfig(dg.Config):
     """How to read the portal this time."""
 
     full: bool = False
+    sweep: bool | None = None
+    accept_rights: bool = False
     since: str | None = None
     as_of: str | None = None
 
@@ -45,7 +50,7 @@ def raw_key(table: str) -> dg.AssetKey:
         *(
             dg.AssetSpec(raw_key(table), group_name="bitrix24", kinds={"dlt", "duckdb"}, freshness_policy=FRESH)
             for table in schema.TABLES
-            if table != PRODUCT_ROWS
+            if table not in BY_OWNER
         ),
         # what was read is written down once it is loaded
         *(
@@ -68,6 +73,13 @@ def bitrix24_tables(
         sync_run.ledger.bind_portal(report.portal, redirected_from=sync_run.client.asked_host)
         sync_run.ledger.start_run(report.run_id, as_of)
         report.as_of = as_of
+        before = sync_run.ledger.positions()
+        if config.full:
+            sync_run.ledger.forget_owners()
+        if facts.is_admin is False:
+            report.warnings.append(NOT_ADMIN)
+        if config.accept_rights:
+            sync_run.ledger.accept_rights(facts.rights)
         report.entities = load_portal(
             sync_run.client,
             make_pipeline(settings.warehouse_path, settings.paths.dlt),
@@ -77,15 +89,32 @@ def bitrix24_tables(
             full=config.full,
             since=_start_of(config.since, settings),
             progress=sync_run.reporter.rows,
+            writer=sync_run.writer,
             max_ids=facts.max_ids,
             loading=partial(report.phase, "load"),
         )
+        report.checks = completeness.sweep(sync_run, facts, before, forced=config.sweep)
         sync_run.ledger.fix_custom_field_names()
+        report.schema_changes = sync_run.ledger.note_schema_changes(
+            report.run_id,
+            facts.as_of,
+            is_whole=not any(table.note for table in report.entities if table.entity == "custom_fields"),
+        )
+    for check in report.checks:
+        if check.note:
+            report.warnings.append(f"{check.entity}: {check.note}")
+    for warning in report.warnings:
+        context.log.warning(warning)
+    for change in report.schema_changes:
+        context.log.info(f"custom field changed: {change}")
     for table in report.entities:
         if table.note:
             context.log.warning(f"{table.entity}: {table.note}")
         metadata = {"rows_read": table.rows_read, "rows_new": table.rows_new, "rows_changed": table.rows_changed}
         yield dg.MaterializeResult(asset_key=raw_key(table.entity), metadata=metadata)
+    # a table that this portal has nothing for exists all the same, and staging reads it
+    for name in schema.TABLES.keys() - BY_OWNER.keys() - {table.entity for table in report.entities}:
+        yield dg.MaterializeResult(asset_key=raw_key(name), metadata={"rows_read": 0})
     for name in LEDGER:
         yield dg.MaterializeResult(asset_key=dg.AssetKey(["ops", name]))
 
@@ -97,30 +126,47 @@ def _start_of(day: str | None, settings: Settings) -> datetime | None:
     return datetime.combine(date.fromisoformat(day), time.min, ZoneInfo(settings.reporting_tz)).astimezone(UTC)
 
 
-@dg.asset(
-    key=raw_key(PRODUCT_ROWS),
-    deps=[raw_key("deals")],
-    group_name="bitrix24",
-    kinds={"dlt", "duckdb"},
+@dg.multi_asset(
+    name="details",
+    specs=[
+        dg.AssetSpec(
+            raw_key(table), deps=[raw_key(owner) for owner in owners], group_name="bitrix24", kinds={"dlt", "duckdb"}
+        )
+        for table, owners in BY_OWNER.items()
+    ],
     pool="warehouse",
     retry_policy=RETRY_OUTAGE,
 )
-def deal_product_rows(sync_run: dg.ResourceParam[SyncRun]) -> dg.MaterializeResult[Any]:
-    """Product rows of the deals that changed, newest closed first; one command per deal, so bounded per run."""
-    settings, ledger = sync_run.settings, sync_run.ledger
-    with known_errors(sync_run.report), sync_run.report.phase("extract"):
-        result = load_product_rows(
+def detail_tables(
+    context: dg.AssetExecutionContext, sync_run: dg.ResourceParam[SyncRun]
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Read what comes by one command per owner, such as product rows; bounded per run, the most wanted first."""
+    settings, ledger, report = sync_run.settings, sync_run.ledger, sync_run.report
+    with known_errors(report), report.phase("extract"):
+        # by the portal's clock, whatever moment the marts stand for
+        as_of = sync_run.client.started_at or ledger.latest_run().as_of
+        moment = Moment.of(as_of.astimezone(UTC), settings.reporting_tz)
+        read = load_details(
             sync_run.client,
             make_pipeline(settings.warehouse_path, settings.paths.dlt),
-            ledger.owners_to_read(settings.product_rows_per_run),
-            as_of=ledger.latest_run().as_of,
+            ledger,
+            moment=moment,
+            limits=dict.fromkeys(TABLES, settings.details_per_run) | {"product_rows": settings.product_rows_per_run},
             progress=sync_run.reporter.rows,
-            loading=partial(sync_run.report.phase, "load"),
+            writer=sync_run.writer,
+            loading=partial(report.phase, "load"),
         )
-        ledger.save({}, [result])
-        sync_run.report.deals_waiting = ledger.owners_left()
-    sync_run.report.entities.append(result)
-    return dg.MaterializeResult(metadata={"rows_read": result.rows_read})
+        report.owners_waiting = ledger.save_coverage(DETAILS, moment)
+        totals = {table.entity: table for table in report.entities}
+        for table in read:
+            totals.setdefault(table.entity, EntityReport(table.entity, table.mode)).add(table)
+        report.entities = list(totals.values())
+        ledger.save({}, [totals[table.entity] for table in read])
+    for table in read:
+        if table.note:
+            context.log.warning(f"{table.entity}: {table.note}")
+        if table.entity in BY_OWNER:
+            yield dg.MaterializeResult(asset_key=raw_key(table.entity), metadata={"rows_read": table.rows_read})
 
 
 @dg.multi_asset(

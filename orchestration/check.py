@@ -6,11 +6,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from dlt_sources.bitrix24.client import BATCH_SIZE, OPERATING_BUDGET_S, PAGE_SIZE, PORTAL_RATE_PER_S
-from dlt_sources.bitrix24.entities import ENTITIES, PRODUCT_ROWS, Family
+from dlt_sources.bitrix24.details import DETAILS, Detail
+from dlt_sources.bitrix24.entities import ENTITIES, Entity, Family
 from dlt_sources.bitrix24.preflight import PortalFacts
 from orchestration.console import console
 
 OPERATING_WINDOW_S = 600.0
+LISTS: tuple[Entity | Detail, ...] = (*ENTITIES, *DETAILS)
+NOT_ADMIN = (
+    "The webhook's owner is not an administrator: rows that he may not see are missing without a word, and low rights "
+    "look like low sales. Let an administrator create the webhook."
+)
 # scopes that let the same methods through, with fewer columns
 SMALLER_SCOPES = {"user": ("user_basic", "user_brief")}
 
@@ -32,12 +38,14 @@ class FirstLoad:
 
 
 def estimate(facts: PortalFacts, share: float) -> FirstLoad:
-    """What reading every id up to the highest would take, product rows of each deal included."""
+    """What reading every id up to the highest would take, product rows and histories of tasks included."""
     pages = {table: -(-rows // PAGE_SIZE) for table, rows in facts.max_ids.items()}
-    # a deal's product rows are one command, as a page is
-    pages[PRODUCT_ROWS.table] = facts.max_ids.get("deals", 0)
+    # an owner's rows are one command, as a page is
+    for detail in DETAILS:
+        if detail.owners in facts.max_ids and not detail.window and detail.where == "true":
+            pages[detail.table] = pages.get(detail.table, 0) + facts.max_ids[detail.owners]
     requests = -(-sum(pages.values()) // BATCH_SIZE)
-    methods = {entity.table: entity.method for entity in (*ENTITIES, PRODUCT_ROWS)}
+    methods = {entity.table: entity.method for entity in LISTS}
     work: dict[str, float] = {}
     for table, count in pages.items():
         cost = facts.operating_s.get(table) or facts.operating_s.get("deals", 0.0)
@@ -114,12 +122,9 @@ def _problems(facts: PortalFacts) -> list[str]:
             "not see are missing without a word."
         )
     elif not facts.is_admin:
-        problems.append(
-            "The webhook's owner is not an administrator: rows that he may not see are missing without a word, and low "
-            "rights look like low sales. Let an administrator create the webhook."
-        )
+        problems.append(NOT_ADMIN)
     missing: dict[str, list[str]] = {}
-    for entity in (*ENTITIES, PRODUCT_ROWS):
+    for entity in LISTS:
         if facts.scopes is not None and not facts.scopes & {entity.scope, *SMALLER_SCOPES.get(entity.scope, ())}:
             missing.setdefault(entity.scope, []).append(entity.table)
     for scope, tables in missing.items():

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from orchestration.report import RunReport
 
 console = Console()
+ACCEPT_RIGHTS = "Judge deletions by the webhook's present rights, although they are less than before."
 INSTANTS = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S"]  # without an offset: in the reporting zone
 app = typer.Typer(
     help="Bitrix24 CRM to tested marts: extract, load, build, test, publish.",
@@ -53,10 +55,10 @@ def check() -> None:
     from dlt_sources.bitrix24 import preflight
     from dlt_sources.bitrix24.client import BitrixClient
     from orchestration.check import print_check
-    from orchestration.run import webhook_of
+    from orchestration.run import webhooks_of
 
     settings = Settings()
-    with BitrixClient(webhook_of(settings), share=settings.bitrix24_limit_share) as client:
+    with BitrixClient(webhooks_of(settings), share=settings.bitrix24_limit_share) as client:
         facts = preflight.inspect(client, dictionaries=True)
         complete = print_check(facts, client.host, settings.bitrix24_limit_share)
     raise typer.Exit(0 if complete else 1)
@@ -71,21 +73,28 @@ def sync(
     as_of: Annotated[
         datetime | None, typer.Option(formats=INSTANTS, help="What stands for now (default: the portal's clock).")
     ] = None,
+    sweep: Annotated[
+        bool | None,
+        typer.Option("--sweep/--no-sweep", help="Look for deletions now, or not (default: as SWEEP_DAYS says)."),
+    ] = None,
+    accept_rights: Annotated[bool, typer.Option("--accept-rights", help=ACCEPT_RIGHTS)] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the summary to this file as well.")] = None,
 ) -> None:
     """Read the portal's changes, build and test the marts, publish them."""
     from orchestration.console import LiveProgress, summary_table
-    from orchestration.run import webhook_of
+    from orchestration.run import webhooks_of
     from orchestration.sync import run_sync
 
     settings = Settings()
-    webhook_of(settings)
+    webhooks_of(settings)
     if full and since:
         raise typer.BadParameter("--full reads everything, --since only what is recent: choose one")
     if json_file and not json_file.absolute().parent.is_dir():
         raise typer.BadParameter(f"the folder of {json_file} does not exist")
     config = {
         "full": full,
+        "sweep": sweep,
+        "accept_rights": accept_rights,
         "since": since and since.date().isoformat(),
         "as_of": as_of and (as_of if as_of.tzinfo else as_of.replace(tzinfo=settings.zone)).isoformat(),
     }
@@ -99,10 +108,36 @@ def sync(
 
 
 def _finish(report: "RunReport") -> None:
-    for warning in report.tests_warned:
+    for change in report.schema_changes:
+        console.print(f"custom field: {escape(str(change))}", highlight=False)
+    for warning in [*report.warnings, *report.tests_warned]:
         console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
     if not report.succeeded:
         _fail(report.error or "the run did not finish")
+
+
+@app.command()
+def verify(
+    mend: Annotated[
+        bool, typer.Option("--heal", help="Mark what is gone in the portal, and read again what is missing here.")
+    ] = False,
+    accept_rights: Annotated[bool, typer.Option("--accept-rights", help=ACCEPT_RIGHTS)] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all differences to this file.")] = None,
+) -> None:
+    """Prove that the warehouse holds every row of the portal, or name the ones that differ; reads ids only."""
+    from orchestration.completeness import print_checks
+    from orchestration.console import LiveProgress
+    from orchestration.sync import run_verify
+
+    with LiveProgress() as progress:
+        checks = run_verify(Settings(), progress, healing=mend, accept_rights=accept_rights)
+    print_checks(checks)
+    if json_file:
+        json_file.write_text(json.dumps([asdict(one) for one in checks], default=str, indent=2) + "\n")
+    is_changed = any(one.marked or one.healed for one in checks)
+    if is_changed:
+        console.print("The warehouse is mended; `b24 sync` builds and publishes the marts from it.")
+    raise typer.Exit(0 if all(one.is_equal or one.is_refused for one in checks) else 1)
 
 
 @app.command()

@@ -93,8 +93,23 @@ def summary_table(reports: Sequence[tuple[str, RunReport]]) -> Table:
 def _entity_cell(report: RunReport, entity: str) -> str:
     for line in report.entities:
         if line.entity == entity:
-            return escape(f"skipped: {line.note}") if line.note else f"{line.rows_new:,} / {line.rows_changed:,}"
+            if line.note and not line.rows_read:
+                return escape(f"skipped: {line.note}")
+            note = escape(f"; {line.note}") if line.note else ""
+            return f"{line.rows_new:,} / {line.rows_changed:,}{note}"
     return "-"
+
+
+def _checked(report: RunReport) -> str:
+    if not report.checks:
+        return "not looked for"
+    marked, healed = sum(check.marked for check in report.checks), sum(check.healed for check in report.checks)
+    requests, pages = sum(check.requests for check in report.checks), sum(check.commands for check in report.checks)
+    return f"{marked:,}, {healed:,} ({requests:,} requests, {pages:,} pages)"
+
+
+def _waiting(report: RunReport) -> str:
+    return ", ".join(f"{table} {count:,}" for table, count in report.owners_waiting.items() if count) or "0"
 
 
 def _published(report: RunReport) -> str:
@@ -107,7 +122,9 @@ _LINES: tuple[tuple[str, Callable[[RunReport], str]], ...] = (
     ("requests, commands", lambda report: f"{report.requests:,}, {report.commands:,}"),
     ("refusals, retries", lambda report: f"{report.refusals:,}, {report.retries:,}"),
     ("portal's working seconds", lambda report: f"{report.operating_seconds:,.1f}"),
-    ("deals awaiting product rows", lambda report: f"{report.deals_waiting:,}"),
+    ("deletions found, rows read again", lambda report: _checked(report)),
+    ("changes of custom fields", lambda report: f"{len(report.schema_changes):,}"),
+    ("owners left to the next runs", lambda report: _waiting(report)),
     ("input files, rows", lambda report: ", ".join(f"{k} {v:,}" for k, v in report.input_rows.items()) or "-"),
     ("models built", lambda report: f"{report.models_built}"),
     (
@@ -153,5 +170,13 @@ def print_status(status: WarehouseStatus) -> None:
             f"{line.loaded_at:%Y-%m-%d %H:%M:%S}" if line.loaded_at else "",
         )
     console.print(table)
+    if status.proofs:
+        proofs = Table(show_edge=False, title="Proven complete", title_justify="left")
+        for column in ("list", "ids equal as of, UTC", "last compared, UTC", ""):
+            proofs.add_column(column)
+        for proof in status.proofs:
+            equal = f"{proof.equal_at:%Y-%m-%d %H:%M:%S}" if proof.equal_at else "never"
+            proofs.add_row(proof.entity, equal, f"{proof.checked_at:%Y-%m-%d %H:%M:%S}", escape(proof.note))
+        console.print(proofs)
     disk = ", ".join(f"{name} {size / 2**20:,.0f} MB" for name, size in status.disk_bytes.items())
     console.print(f"Disk: {disk}")

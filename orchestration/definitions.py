@@ -46,7 +46,7 @@ def killed_runs_are_closed(context: dg.SensorEvaluationContext) -> dg.SkipReason
 defs = dg.Definitions(
     assets=[
         assets.bitrix24_tables,
-        assets.deal_product_rows,
+        assets.detail_tables,
         assets.input_tables,
         assets.dbt_models(settings),
         assets.published_tables(),

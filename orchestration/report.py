@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from dlt_sources.bitrix24.drift import Change
 from dlt_sources.bitrix24.load import EntityReport
+from dlt_sources.bitrix24.sweep import Check
 from warehouse.publish import PublishedTable
 
 
@@ -45,7 +47,10 @@ class RunReport:
     retries: int = 0
     operating_seconds: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
-    deals_waiting: int = 0  # deals whose product rows are left to the next runs
+    owners_waiting: dict[str, int] = field(default_factory=dict)  # left to the next runs, by raw table
+    checks: list[Check] = field(default_factory=list)  # ids compared with the portal's
+    schema_changes: list[Change] = field(default_factory=list)  # what was done to custom fields in the portal
+    warnings: list[str] = field(default_factory=list)
     input_rows: dict[str, int] = field(default_factory=dict)
     models_built: int = 0
     tests_passed: int = 0

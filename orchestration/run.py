@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 import dagster as dg
 import duckdb
 
+from dlt_sources.bitrix24 import privacy
 from dlt_sources.bitrix24.client import BitrixClient, Usage
 from dlt_sources.bitrix24.errors import BitrixError, ConfigurationError, PortalUnavailable
+from dlt_sources.bitrix24.records import ColumnWriter
 from dlt_sources.bitrix24.webhook import Webhook, protect_logs
 from dlt_sources.files import InputFileError
 from orchestration.report import Reporter, RunReport, Silent
@@ -19,6 +21,7 @@ from warehouse.errors import WarehouseError
 from warehouse.ledger import Ledger
 from warehouse.lock import WarehouseLock
 from warehouse.postgres import EmbeddedPostgres, ExternalPostgres, PublishTarget
+from warehouse.secret_file import personal_data_key
 from warehouse.settings import Settings
 
 JOB = "bitrix24_sync"
@@ -38,14 +41,28 @@ class SyncRun:
     reporter: Reporter = field(default_factory=Silent)
     report: RunReport = field(default_factory=RunReport)
     _client: BitrixClient | None = None
+    _writer: ColumnWriter | None = None
 
     @property
     def client(self) -> BitrixClient:
         """One client per run: all entities share its request bucket and its operating budgets."""
         if self._client is None:
-            webhook = webhook_of(self.settings)
-            self._client = BitrixClient(webhook, share=self.settings.bitrix24_limit_share)
+            self._client = BitrixClient(webhooks_of(self.settings), share=self.settings.bitrix24_limit_share)
         return self._client
+
+    @property
+    def writer(self) -> ColumnWriter:
+        """What turns rows into columns, personal data treated as the settings say."""
+        if self._writer is None:
+            mode = self.settings.personal_data
+            key = b"" if mode == "keep" else personal_data_key(self.settings)
+            self._writer = ColumnWriter(mode, key)
+            if self.ledger.changed_fact("personal_data", privacy.fingerprint(mode, key)):
+                self.report.warnings.append(
+                    "PERSONAL_DATA or its key is not that of earlier runs: their rows hold other hashes, which join "
+                    "no new ones. Run `b24 sync --full`."
+                )
+        return self._writer
 
     def close(self) -> None:
         """Put what was asked of the portal into the report, and how an unfinished run ended into the ledger."""
@@ -63,17 +80,19 @@ class SyncRun:
         self.report.operating_seconds = sum(usage.operating_s.values())
 
 
-def webhook_of(settings: Settings) -> Webhook:
-    """The webhook of the settings, its secret guarded in every log from here on."""
+def webhooks_of(settings: Settings) -> list[Webhook]:
+    """The webhooks of the settings, their secrets guarded in every log from here on."""
     if settings.bitrix24_webhook_url is None:
         raise ConfigurationError(
             "BITRIX24_WEBHOOK_URL is not set. Create an incoming webhook in Bitrix24 (Developer resources, Other, "
             "Incoming webhook) and put its URL into .env; `make demo` needs none."
         )
-    webhook = Webhook.parse(settings.bitrix24_webhook_url.get_secret_value())
-    protect_logs(webhook)
+    urls = settings.bitrix24_webhook_url.get_secret_value().replace(",", " ").split()
+    webhooks = [Webhook.parse(url) for url in urls or [""]]
+    for webhook in webhooks:
+        protect_logs(webhook)
     os.environ.pop("BITRIX24_WEBHOOK_URL", None)  # children (dbt, PostgreSQL) have no use for it
-    return webhook
+    return webhooks
 
 
 @contextmanager

@@ -9,7 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration import dbt
+from dlt_sources.bitrix24 import preflight
+from dlt_sources.bitrix24.sweep import Check
+from orchestration import completeness, dbt
 from orchestration.assets import publish_marts
 from orchestration.report import Reporter, RunReport
 from orchestration.run import JOB, sync_run
@@ -100,3 +102,22 @@ def run_publish(settings: Settings, reporter: Reporter, *, allow_shrink: bool) -
     ):
         publish_marts(run, allow_shrink=allow_shrink)
         return run.report.published
+
+
+def run_verify(settings: Settings, reporter: Reporter, *, healing: bool, accept_rights: bool) -> list[Check]:
+    """Compare every id with the portal, without a run of the job.
+
+    Raises:
+        WarehouseError: there is no warehouse yet, or it is another portal's.
+        BitrixError: the portal does not answer, or refuses.
+    """
+    with (
+        dagster_instance(settings) as instance,
+        sync_run(settings, str(uuid.uuid4()), instance, reporter) as run,
+    ):
+        run.ledger.latest_run()
+        facts = preflight.inspect(run.client)
+        run.ledger.bind_portal(run.client.host, redirected_from=run.client.asked_host)
+        if accept_rights:
+            run.ledger.accept_rights(facts.rights)
+        return completeness.verify(run, facts, healing=healing)

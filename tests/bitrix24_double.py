@@ -63,9 +63,8 @@ class PortalDouble:
 
     def client(self, **options: Any) -> BitrixClient:
         transport = httpx.MockTransport(self.answer)
-        return BitrixClient(
-            Webhook.parse(WEBHOOK_URL), transport=transport, clock=self.clock, sleep=self.clock.sleep, **options
-        )
+        settings = {"in_flight": 1, "clock": self.clock, "sleep": self.clock.sleep, **options}
+        return BitrixClient(Webhook.parse(WEBHOOK_URL), transport=transport, **settings)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         self.urls.append(request.url)

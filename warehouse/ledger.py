@@ -3,25 +3,33 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pyarrow as pa
 from slugify import slugify
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
+from dlt_sources.bitrix24 import drift
+from dlt_sources.bitrix24.details import Owner
 from dlt_sources.bitrix24.load import Position
+from dlt_sources.bitrix24.records import to_instant_text
 from warehouse.duckdb_file import open_warehouse
 from warehouse.errors import PortalMismatch, WarehouseError
 from warehouse.settings import WarehousePaths
 
 if TYPE_CHECKING:
+    from dlt_sources.bitrix24.details import Detail, Moment, OwnerRead
     from dlt_sources.bitrix24.load import EntityReport
+    from dlt_sources.bitrix24.preflight import Rights
+    from dlt_sources.bitrix24.sweep import Check
 
 RAW = "raw_bitrix24"
 ERROR_TEXT_LIMIT = 4_000
+FINGERPRINT = "keys of "  # of a list, in ops.facts
 COLUMN_NAME_LIMIT = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
 
 # A table of an older version gets its missing columns; a column is never dropped or retyped.
@@ -56,10 +64,67 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "positions": {
         "entity": "varchar",
         "watermark": "timestamptz",
-        "backfill_id": "bigint",
-        "backfill_done": "boolean",
-        "last_id": "bigint",
+        "segments_left": "varchar",  # JSON: [[above id, up to id or null], ...]
+        "is_complete": "boolean",
         "wide_date": "date",
+    },
+    # the ids of a list beside the portal's; the latest check in which nothing differed proves it complete
+    "id_checks": {
+        "run_id": "varchar",
+        "entity": "varchar",
+        "checked_at": "timestamptz",
+        "is_equal": "boolean",
+        "portal_ids": "bigint",
+        "warehouse_ids": "bigint",
+        "missing": "bigint",
+        "extra": "bigint",
+        "marked": "bigint",
+        "healed": "bigint",
+        "requests": "bigint",
+        "commands": "bigint",
+        "operating_seconds": "double",
+        "note": "varchar",
+    },
+    # of the latest check of each list
+    "id_buckets": {
+        "run_id": "varchar",
+        "entity": "varchar",
+        "low": "bigint",
+        "high": "bigint",
+        "portal_count": "bigint",
+        "portal_hash": "varchar",
+        "warehouse_count": "bigint",
+        "warehouse_hash": "varchar",
+    },
+    # what was read owner by owner: product rows of a deal, the history of a task; as of which version of the owner
+    "detail_owners": {
+        "detail": "varchar",  # raw table
+        "owner_type": "varchar",
+        "owner_id": "bigint",
+        "version": "varchar",
+        "asked_at": "timestamptz",
+        "read_at": "timestamptz",  # null: never, for the portal refused
+        "row_count": "bigint",
+        "refusal": "varchar",
+    },
+    "detail_coverage": {
+        "detail": "varchar",
+        "owner_type": "varchar",
+        "owners": "bigint",
+        "owners_read": "bigint",
+        "owners_refused": "bigint",
+        "counted_at": "timestamptz",
+    },
+    "facts": {"name": "varchar", "value": "varchar"},
+    # what administrators of the portal did to custom fields; one row per change, see dlt_sources/bitrix24/drift.py
+    "schema_changes": {
+        "run_id": "varchar",
+        "seen_at": "timestamptz",
+        "entity_id": "varchar",
+        "field_name": "varchar",
+        "change": "varchar",
+        "before": "varchar",
+        "after": "varchar",
     },
     "custom_field_names": {
         "entity_id": "varchar",
@@ -100,6 +165,16 @@ class TableStatus:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """One list: when its ids were last compared with the portal's, and when they were last found equal; UTC."""
+
+    entity: str
+    checked_at: datetime
+    equal_at: datetime | None
+    note: str
+
+
+@dataclass(frozen=True)
 class WarehouseStatus:
     """What `b24 status` shows. `disk_bytes` is keyed by what lies on the disk: warehouse, dlt, dagster, postgres."""
 
@@ -107,6 +182,7 @@ class WarehouseStatus:
     last_run: Run | None
     last_published: Run | None
     tables: tuple[TableStatus, ...]
+    proofs: tuple[Proof, ...]
     disk_bytes: Mapping[str, int]
 
 
@@ -223,11 +299,12 @@ class Ledger:
         """Progress of every entity that has been loaded at least in part; times UTC."""
         with self._transaction() as con:
             rows = con.execute(
-                "select entity, watermark, backfill_id, backfill_done, last_id, wide_date from ops.positions"
+                "select entity, watermark, segments_left, is_complete, wide_date from ops.positions"
             ).fetchall()
         return {
-            entity: Position(_utc(watermark), backfill_id, backfill_done, last_id, wide_date)
-            for entity, watermark, backfill_id, backfill_done, last_id, wide_date in rows
+            entity: Position(_utc(watermark), tuple(map(tuple, json.loads(left))), is_complete, wide_date)
+            for entity, watermark, left, is_complete, wide_date in rows
+            if left  # an older version told its progress in another way: it is read again
         }
 
     def save(self, positions: Mapping[str, Position], reports: Sequence["EntityReport"]) -> None:
@@ -247,7 +324,9 @@ class Ledger:
             if run_id is None:
                 raise WarehouseError("No run is under way: progress is saved only between start_run and its end.")
             for entity, position in positions.items():
-                _upsert(con, "positions", {"entity": entity}, asdict(position))
+                place = asdict(position)
+                place["segments_left"] = json.dumps(place.pop("left"))
+                _upsert(con, "positions", {"entity": entity}, place)
             for report in reports:
                 totals = asdict(report)
                 _upsert(con, "sync_entities", {"run_id": run_id, "entity": totals.pop("entity")}, totals)
@@ -260,26 +339,131 @@ class Ledger:
             rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         return {row.pop("entity"): row for row in rows}
 
-    # what is to be read and how it is called
+    # proofs of completeness
 
-    def owners_to_read(self, limit: int) -> list[tuple[int, str]]:
-        """Deals whose product rows were never read or whose deal changed since: (deal id, raw `date_modify`).
+    def save_checks(self, run_id: str, checks: Sequence["Check"]) -> None:
+        """Keep what comparing ids with the portal has told."""
+        with self._transaction() as con:
+            for check in checks:
+                counts = {"missing": len(check.missing), "extra": len(check.extra), "is_equal": check.is_equal}
+                names = ("checked_at", "portal_ids", "warehouse_ids", "marked", "healed", "requests", "commands")
+                values = {name: getattr(check, name) for name in (*names, "operating_seconds", "note")}
+                _upsert(con, "id_checks", {"run_id": run_id, "entity": check.entity}, {**values, **counts})
+                con.execute("delete from ops.id_buckets where entity = ?", [check.entity])
+                for bucket in check.buckets:
+                    key = {"entity": check.entity, "low": bucket.low}
+                    _upsert(con, "id_buckets", key, {"run_id": run_id, **asdict(bucket)})
 
-        Closed deals first, the latest closed at the head, since revenue by product needs them; then the others,
-        the newest first.
+    def checked_at(self) -> Mapping[str, datetime]:
+        """When the ids of each list were last compared, whatever came of it; UTC."""
+        with self._transaction() as con:
+            rows = con.execute("select entity, max(checked_at) from ops.id_checks group by entity").fetchall()
+        return {entity: _utc(checked_at) for entity, checked_at in rows}
+
+    def lost_rights(self, rights: "Rights") -> str:
+        """Say what the webhook may see no more that it could when its rights were accepted, "" if nothing.
+
+        Rights that are not less are accepted: from the first ones on, deletions are judged by them.
         """
         with self._transaction() as con:
-            if not _exists(con, RAW, "deals"):
-                return []
-            return con.execute(_OWNERS_SQL[_exists(con, RAW, "deal_product_rows")] + " limit ?", [limit]).fetchall()
+            known = _scalar(con, "select value from ops.facts where name = 'rights'")
+            lost = rights.less_than(rights.from_json(known)) if known else ""
+            if not lost:
+                _upsert(con, "facts", {"name": "rights"}, {"value": rights.to_json()})
+        return lost
 
-    def owners_left(self) -> int:
-        """How many deals `owners_to_read` would give without a limit."""
+    def accept_rights(self, rights: "Rights") -> None:
+        """Judge deletions by these rights from now on, although they are less than before."""
         with self._transaction() as con:
-            if not _exists(con, RAW, "deals"):
-                return 0
-            owners = _OWNERS_SQL[_exists(con, RAW, "deal_product_rows")]
-            return int(_scalar(con, f"select count(*) from ({owners})"))  # noqa: S608 - both texts are ours
+            _upsert(con, "facts", {"name": "rights"}, {"value": rights.to_json()})
+
+    def changed_fact(self, name: str, value: str) -> bool:
+        """Keep a fact about the warehouse; returns whether it was known with another value."""
+        with self._transaction() as con:
+            known = _scalar(con, "select value from ops.facts where name = ?", [name])
+            _upsert(con, "facts", {"name": name}, {"value": value})
+        return known is not None and known != value
+
+    def keep_fingerprints(self, fingerprints: Mapping[str, str]) -> None:
+        """Keep what a sync left of the lists that are read whole, by list."""
+        with self._transaction() as con:
+            for entity, fingerprint in fingerprints.items():
+                _upsert(con, "facts", {"name": f"{FINGERPRINT}{entity}"}, {"value": fingerprint})
+
+    def fingerprints(self) -> dict[str, str]:
+        """What `keep_fingerprints` was given last."""
+        with self._transaction() as con:
+            rows = con.execute("select name, value from ops.facts where starts_with(name, ?)", [FINGERPRINT]).fetchall()
+        return {name.removeprefix(FINGERPRINT): value for name, value in rows}
+
+    # what is to be read and how it is called
+
+    def owners_to_read(self, detail: "Detail", moment: "Moment", limit: int) -> list[Owner]:
+        """Owners whose rows were never read, or whose version is another one since; the most wanted first.
+
+        Who was refused is asked again after a day, behind all others; who had no rows, after the detail's idle days.
+        """
+        with self._transaction() as con:
+            if limit <= 0 or not _exists(con, RAW, detail.owners):
+                return []
+            waiting = f"select * from ({_owners_sql(detail)}) where is_waiting {_OWNERS_ORDER_SQL} limit ?"  # noqa: S608
+            rows = con.execute(waiting, [*_owners_of(detail, moment), limit]).fetchall()
+        names = list(detail.values)
+        return [
+            Owner(kind, owner_id, version, _utc(read_at), dict(zip(names, values, strict=True)))
+            for kind, owner_id, version, read_at, values, *_ in rows
+        ]
+
+    def save_owners(self, table: str, moment: "Moment", owners: Sequence["OwnerRead"]) -> None:
+        """Keep what came of some owners of a raw table; called after each committed load package."""
+        with self._transaction() as con:
+            values = {
+                "owner_type": [one.owner.type for one in owners],
+                "owner_id": [one.owner.id for one in owners],
+                "version": [one.owner.version for one in owners],
+                "read_at": [one.owner.read_at if one.refusal else moment.as_of for one in owners],
+                "row_count": [one.rows for one in owners],
+                "refusal": [one.refusal for one in owners],
+            }
+            arrays = {name: pa.array(column, _OWNER_TYPES.get(name)) for name, column in values.items()}
+            con.register("incoming", pa.table(arrays))
+            con.execute(
+                "delete from ops.detail_owners as known using incoming where known.detail = ? "
+                "and known.owner_type = incoming.owner_type and known.owner_id = incoming.owner_id",
+                [table],
+            )
+            con.execute(
+                "insert into ops.detail_owners (detail, owner_type, owner_id, version, asked_at, read_at, row_count, "
+                "refusal) select ?, owner_type, owner_id, version, ?, read_at, row_count, refusal from incoming",
+                [table, moment.as_of],
+            )
+            con.unregister("incoming")
+
+    def forget_owners(self) -> None:
+        """Let all details be read again, in as many runs as their limits need."""
+        with self._transaction() as con:
+            con.execute("delete from ops.detail_owners")
+
+    def save_coverage(self, details: Sequence["Detail"], moment: "Moment") -> dict[str, int]:
+        """Count how many owners were read, and keep it; returns how many are left to the next runs, by raw table."""
+        left: dict[str, int] = {}
+        with self._transaction() as con:
+            con.execute("delete from ops.detail_coverage")
+            for detail in details:
+                left.setdefault(detail.table, 0)
+                if not _exists(con, RAW, detail.owners):
+                    continue
+                counted = con.execute(
+                    "select owner_type, count(*), count(*) filter (where is_read), count(*) filter (where is_refused), "  # noqa: S608
+                    f"count(*) filter (where is_waiting) from ({_owners_sql(detail)}) group by owner_type",
+                    _owners_of(detail, moment),
+                ).fetchall()
+                for kind, owners, read, refused, waiting in counted:
+                    key = {"detail": detail.table, "owner_type": kind}
+                    counts = {"owners": owners, "owners_read": read, "owners_refused": refused}
+                    _upsert(con, "detail_coverage", key, {**counts, "counted_at": moment.as_of})
+                    left[detail.table] += waiting
+        return left
 
     def fix_custom_field_names(self) -> int:
         """Give each custom field seen for the first time its column name, for good; returns how many were new.
@@ -305,6 +489,32 @@ class Ledger:
                     "insert into ops.custom_field_names values (?, ?, ?, ?, ?)", [entity_id, code, name, label, _now()]
                 )
         return len(new)
+
+    def note_schema_changes(self, run_id: str, loaded_at: datetime, *, is_whole: bool) -> list[drift.Change]:
+        """Compare the custom fields as this run read them with those that were known, and keep what changed.
+
+        What was known is kept apart from the raw tables, so a run that is killed before it comes here loses no change.
+        The first run has nothing to compare with.
+
+        Args:
+            run_id: of the present run.
+            loaded_at: `_loaded_at` of its rows.
+            is_whole: whether all lists of fields were read; if not, an entity without a field in this run is left out.
+        """
+        with self._transaction() as con:
+            if not _exists(con, RAW, "custom_fields"):
+                return []
+            read = drift.definitions(con, to_instant_text(loaded_at))
+            text = _scalar(con, "select value from ops.facts where name = 'custom_fields'")
+            known = drift.from_json(text) if text else []
+            seen = {field.entity_id for field in read}
+            unread = [] if is_whole else [field for field in known if field.entity_id not in seen]
+            found = drift.changes(known, [*read, *unread]) if text else []
+            for change in found:
+                values = [run_id, loaded_at, *astuple(change)]
+                con.execute("insert into ops.schema_changes values (?, ?, ?, ?, ?, ?, ?)", values)
+            _upsert(con, "facts", {"name": "custom_fields"}, {"value": drift.to_json([*read, *unread])})
+        return found
 
     def custom_field_labels(self) -> dict[str, dict[str, str]]:
         """The portal's label of each custom field at first sight: `CRM_DEAL` -> column name -> label."""
@@ -365,6 +575,7 @@ def read_status(warehouse_path: Path, *, wait_seconds: float = 1.0) -> Warehouse
         has_ops = _exists(con, "ops", "sync_runs")
         runs = _runs(con) if has_ops else []
         hosts = _hosts(con) if has_ops else []
+        proofs = _proofs(con) if _exists(con, "ops", "id_checks") else ()
         tables = tuple(_table_status(con, *names) for names in con.execute(_STATUS_TABLES_SQL).fetchall())
     places = asdict(WarehousePaths.of(warehouse_path))
     return WarehouseStatus(
@@ -372,8 +583,17 @@ def read_status(warehouse_path: Path, *, wait_seconds: float = 1.0) -> Warehouse
         last_run=runs[0] if runs else None,
         last_published=next((run for run in runs if run.status == "published"), None),
         tables=tables,
+        proofs=proofs,
         disk_bytes={name: _size(place) for name, place in places.items() if name != "lock"},
     )
+
+
+def _proofs(con: duckdb.DuckDBPyConnection) -> tuple[Proof, ...]:
+    rows = con.execute(
+        "select entity, max(checked_at), max(checked_at) filter (where is_equal), arg_max(note, checked_at) "
+        "from ops.id_checks group by entity order by entity"
+    ).fetchall()
+    return tuple(Proof(entity, _utc(checked), _utc(equal), note or "") for entity, checked, equal, note in rows)
 
 
 def _prepare(con: duckdb.DuckDBPyConnection) -> None:
@@ -456,27 +676,67 @@ def _size(place: Path) -> int:
     return total
 
 
-_DEALS_SQL = f"select cast(d.id as bigint), coalesce(d.date_modify, '') from {RAW}.deals as d "  # noqa: S608
-_ORDER_SQL = """
-    order by
-        coalesce(d.closed, '') = 'Y' desc,
-        case when d.closed = 'Y' then try_cast(d.moved_time as timestamptz) end desc nulls last,
-        cast(d.id as bigint) desc
-"""
-# keyed by whether product rows have been loaded before
-_OWNERS_SQL = {
-    False: f"{_DEALS_SQL} where d._deleted_at is null {_ORDER_SQL}",
-    True: f"""
-        {_DEALS_SQL}
-        left join (
-            select owner_id, max(_owner_date_modify) as read_of from {RAW}.deal_product_rows group by owner_id
-        ) as p on p.owner_id = d.id
-        where
-            d._deleted_at is null
-            and (p.owner_id is null or coalesce(p.read_of, '') <> coalesce(d.date_modify, ''))
-        {_ORDER_SQL}
-    """,  # noqa: S608
-}
+def _owners_of(detail: "Detail", moment: "Moment") -> list[Any]:
+    return [moment.today.isoformat(), moment.as_of, detail.table]
+
+
+def _owners_sql(detail: "Detail") -> str:
+    """Every owner of a detail: what is known of him, and whether he waits. Its parameters come from `_owners_of`."""
+    # a chat may have several activities, and the company one calendar, whoever works there
+    once = ""
+    if detail.id != "id":
+        partition = f"partition by {detail.type}, cast({detail.id} as bigint)"
+        once = f"qualify row_number() over ({partition} order by {detail.version} desc, id desc) = 1"
+    values = ", ".join(f"coalesce({sql}, '')" for sql in detail.values.values())
+    return f"""
+        with moment as (select cast(? as varchar) as today, cast(? as timestamptz) as as_of),
+
+        owners as (
+            select
+                {detail.type} as owner_type,
+                cast({detail.id} as bigint) as owner_id,
+                coalesce({detail.version}, '') as version,
+                cast([{values}] as varchar[]) as owner_values,
+                coalesce({detail.first}, false) as is_first,
+                try_cast({detail.latest} as timestamptz) as latest,
+                moment.as_of
+
+            from {RAW}.{detail.owners}, moment
+            where _deleted_at is null and {detail.where}
+            {once}
+        )
+
+        select
+            owners.owner_type,
+            owners.owner_id,
+            owners.version,
+            known.read_at,
+            owners.owner_values,
+            owners.is_first,
+            owners.latest,
+            known.read_at is not null and known.refusal = '' as is_read,
+            coalesce(known.refusal, '') <> '' as is_refused,
+            -- a day is somewhat less than 24 hours, or a daily run would slip
+            known.owner_id is null
+            or (
+                known.version <> owners.version
+                and (known.row_count > 0 or known.asked_at <= owners.as_of - interval '{24 * detail.idle_days} hours')
+            )
+            or (
+                known.refusal <> ''
+                and known.asked_at <= owners.as_of - interval '{24 * max(1, detail.idle_days) - 4} hours'
+            ) as is_waiting
+
+        from owners
+        left join ops.detail_owners as known
+            on known.detail = ? and known.owner_type = owners.owner_type and known.owner_id = owners.owner_id
+    """  # noqa: S608 - all texts are ours
+
+
+_OWNERS_ORDER_SQL = (
+    "order by is_refused, is_first desc, case when is_first then latest end desc nulls last, owner_id desc"
+)
+_OWNER_TYPES = {"owner_id": pa.int64(), "row_count": pa.int64(), "read_at": pa.timestamp("us", tz="UTC")}
 _NEW_FIELDS_SQL = f"""
     select
         f.entity_id,

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from psycopg import ProgrammingError
@@ -15,7 +15,8 @@ from warehouse.errors import SettingsError
 
 # DuckDB names an attached file by its stem: a stem equal to a schema makes `schema.table` ambiguous
 SCHEMAS = ("raw_bitrix24", "raw_files", "ops", "staging", "intermediate", "core", "marts", "snapshots", "main")
-BESIDE_SUFFIXES = (".lock", ".dlt", ".dbt", ".dagster", ".postgres")
+BESIDE_SUFFIXES = (".lock", ".dlt", ".dbt", ".dagster", ".postgres", ".key")
+KEY_LENGTH = 16  # characters; a shorter key can be guessed from the hash of one known phone
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,11 @@ class WarehousePaths:
     dbt: Path
     dagster: Path
     postgres: Path
+    personal_data_key: Path
 
     @classmethod
     def of(cls, warehouse: Path) -> "WarehousePaths":
-        """Places of a warehouse: `a/b.duckdb` has `a/b.lock`, `a/b.dlt`, `a/b.dagster`, `a/b.postgres`."""
+        """Places of a warehouse: `a/b.duckdb` has `a/b.lock`, `a/b.postgres`, `a/b.key`, ..."""
         file = warehouse.expanduser().absolute()
         return cls(file, *(file.with_suffix(suffix) for suffix in BESIDE_SUFFIXES))
 
@@ -66,6 +68,13 @@ def _check_postgres_url(url: SecretStr) -> SecretStr:
     return SecretStr(value)
 
 
+def _check_key(key: SecretStr) -> SecretStr:
+    value = key.get_secret_value().strip()
+    if len(value) < KEY_LENGTH:
+        raise ValueError
+    return SecretStr(value)
+
+
 def _strip(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
@@ -82,7 +91,9 @@ class Settings(BaseSettings):
     )
 
     bitrix24_webhook_url: Annotated[SecretStr | None, BeforeValidator(_strip)] = Field(
-        None, description="must be the portal's incoming webhook, https://<portal>/rest/<user>/<code>/."
+        None,
+        description="must be the portal's incoming webhook, https://<portal>/rest/<user>/<code>/, or several of one "
+        "portal with blanks between them.",
     )
     warehouse_path: Annotated[Path, AfterValidator(_check_warehouse_file)] = Field(
         Path("warehouse/data/bitrix24.duckdb"),
@@ -105,11 +116,31 @@ class Settings(BaseSettings):
         None,
         description="must be a three-letter currency code such as RUB; left out, it is the portal's base currency.",
     )
+    personal_data: Annotated[
+        Literal["keep", "hash", "drop"], BeforeValidator(lambda v: v.strip().lower() if isinstance(v, str) else v)
+    ] = Field("hash", description="must be keep, hash or drop.")
+    personal_data_key: Annotated[SecretStr | None, AfterValidator(lambda v: v and _check_key(v))] = Field(
+        None,
+        description=f"must have {KEY_LENGTH} characters or more; `openssl rand -hex 32` makes one. "
+        "Left out, a file beside the warehouse keeps one.",
+    )
     bitrix24_limit_share: float = Field(
         0.9, gt=0, le=1, description="must be a number above 0 and at most 1, for example 0.9."
     )
+    sweep_days: int = Field(
+        1, ge=0, description="must be a whole number of days between two searches for deletions, 0 for never."
+    )
+    sweep_days_by_table: dict[str, int] = Field(
+        {}, description='must be JSON such as {"activities": 7, "tasks": 0}: days by raw table, 0 for never.'
+    )
+    sweep_guard_share: float = Field(
+        0.1, ge=0, le=1, description="must be a share between 0 and 1, for example 0.1 for 10 %."
+    )
     product_rows_per_run: int = Field(
-        25_000, ge=0, description="must be a whole number of deals, 0 or more, for example 25000."
+        25_000, ge=0, description="must be a whole number of deals and others, 0 or more, for example 25000."
+    )
+    details_per_run: int = Field(
+        10_000, ge=0, description="must be a whole number of owners per table, 0 or more, for example 10000."
     )
     publish_shrink_guard: float = Field(
         0.2, ge=0, le=1, description="must be a share between 0 and 1, for example 0.2 for 20 %."
@@ -132,6 +163,10 @@ class Settings(BaseSettings):
     def paths(self) -> WarehousePaths:
         """Where the warehouse and everything beside it lies."""
         return WarehousePaths.of(self.warehouse_path)
+
+    def sweep_days_of(self, table: str) -> int:
+        """Days between two searches for deletions in a raw table; 0 for never."""
+        return self.sweep_days_by_table.get(table, self.sweep_days)
 
     @property
     def zone(self) -> ZoneInfo:

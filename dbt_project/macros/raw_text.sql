@@ -67,10 +67,19 @@
     end
 {%- endmacro %}
 
-{# A phone number's last ten digits, hashed: numbers of one client meet, and no table of BI holds one. #}
+{# A phone number's last ten digits, hashed: numbers of one client meet, and no table of BI holds one. What the
+   extraction has hashed already (PERSONAL_DATA=hash) stays as it is. #}
 {% macro phone_hash(phone) -%}
-    md5(nullif(right(regexp_replace({{ phone }}, '[^0-9]', '', 'g'), 10), ''))
+    case
+        when regexp_full_match({{ phone }}, '[0-9a-f]{32}') then {{ phone }}
+        else md5(nullif(right(regexp_replace({{ phone }}, '[^0-9]', '', 'g'), 10), ''))
+    end
 {%- endmacro %}
 
-{# An e-mail address, lower-cased and hashed. #}
-{% macro email_hash(email) -%} md5({{ to_tag(email) }}) {%- endmacro %}
+{# An e-mail address, lower-cased and hashed; a hash of the extraction as above. #}
+{% macro email_hash(email) -%}
+    case
+        when regexp_full_match({{ email }}, '[0-9a-f]{32}') then {{ email }}
+        else md5({{ to_tag(email) }})
+    end
+{%- endmacro %}

@@ -13,27 +13,31 @@ DATASET = "raw_bitrix24"
 
 
 @dlt.source(name="bitrix24")
-def bitrix24(package: Mapping[str, pa.Table]) -> Iterable[DltResource]:
+def bitrix24(package: Mapping[str, tuple[pa.Table, bool]]) -> Iterable[DltResource]:
     """Build the resources of one load package.
 
     Args:
-        package: raw table to its rows, as `records.to_columns` makes them; a table without rows is still created.
+        package: raw table to its rows, as `records.ColumnWriter` makes them, and whether the warehouse has some of
+            their keys; a table without rows is still created.
     """
-    for table, rows in package.items():
-        yield table_resource(table, rows)
+    for table, (rows, has_known) in package.items():
+        yield table_resource(table, rows, has_known=has_known)
 
 
-def table_resource(table: str, rows: pa.Table) -> DltResource:
-    """Return one raw table's resource: the latest version of a key wins; a deal's product rows are replaced together.
+def table_resource(table: str, rows: pa.Table, *, has_known: bool = True) -> DltResource:
+    """Return one raw table's resource: the latest version of a key wins; rows read by owner are replaced by owner.
 
-    Rows of a package are unique by key already, which saves dlt a sort over the whole package.
+    Rows of a package are unique by key already, which saves dlt a sort over the whole package. Where the warehouse
+    has none of them, as in a first load, they are appended, which is the same and quicker.
     """
-    key: dict[str, Any] = {"merge_key" if table == "deal_product_rows" else "primary_key": schema.KEYS[table]}
+    owner = schema.REPLACED.get(table)
+    key: dict[str, Any] = {"merge_key": owner} if owner else {"primary_key": schema.KEYS[table]}
+    merge: Any = {"disposition": "merge", "strategy": "delete-insert", "deduplicated": True}
     resource: DltResource = dlt.resource(
         [rows],
         name=table,
         **key,
-        write_disposition={"disposition": "merge", "strategy": "delete-insert", "deduplicated": True},
+        write_disposition=merge if has_known or owner else "append",
         columns={field.name: {"data_type": "text", "nullable": field.nullable} for field in rows.schema},
         schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
     )

@@ -3,15 +3,18 @@
 import logging
 import random
 import re
+import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import orjson
 import tenacity
 
@@ -35,8 +38,14 @@ PAGE_SIZE = 50
 # Bitrix24 REST docs, limits.md: ordinary plans leak 2 requests/s out of a bucket of 50
 PORTAL_RATE_PER_S = 2.0
 PORTAL_BURST = 50
+BURST_SHARE = 0.5  # of the bucket, at the default share of the rate: other applications live on the portal too
+BURST_MARGIN = 0.5  # requests may reach the portal closer together than they left us
 OPERATING_BUDGET_S = 480.0
-OPERATING_CAUTION = 0.8  # share of the budget from which a method is slowed down
+OPERATING_MARGIN = 0.015  # share of a method's budget left unused, for commands that take longer than those before
+COMMAND_GUESS_S = 0.15  # work of a command whose method has not answered yet
+COST_MEMORY = 0.995  # what each answer leaves of the weight of those before it
+RESET_SLACK_S = 0.5  # a reset is told in whole seconds
+IN_FLIGHT = 50
 
 REQUEST_TIMEOUT_S = 75.0  # the cloud kills a request after 60 s, so its own answer comes first
 CONNECT_TIMEOUT_S = 15.0
@@ -89,13 +98,21 @@ class PortalTime:
 
 @dataclass(frozen=True)
 class Envelope:
-    """A successful answer: `result` as sent, `total` and `next` (offset of the next page) where the method pages."""
+    """A successful answer: the JSON of `result`, `total` and `next` (offset of the next page) where the method pages.
 
-    result: Any
+    Pages stay bytes, because rows are turned into columns without a Python object for each.
+    """
+
+    json: bytes | msgspec.Raw
     total: int | None = None
     next: int | None = None
     time: PortalTime = PortalTime()
     operating_s: float = 0.0  # operating time that this command used up
+
+    @cached_property
+    def result(self) -> Any:
+        """The decoded `result`."""
+        return orjson.loads(bytes(self.json))
 
 
 @dataclass(frozen=True)
@@ -108,13 +125,23 @@ class CommandError:
 
 @dataclass
 class Usage:
-    """What this client asked of the portal so far."""
+    """What was asked of the portal: by a client so far, or by one call."""
 
     requests: int = 0
     commands: int = 0
     refusals: int = 0  # limits hit: 503 for a request, 429 for a command
     retries: int = 0
     operating_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # by method
+    places: int = 0  # in the request bucket, taken beforehand
+
+    def add(self, other: "Usage") -> None:
+        """Add what another one counted."""
+        self.requests += other.requests
+        self.commands += other.commands
+        self.refusals += other.refusals
+        self.retries += other.retries
+        for method, seconds in other.operating_s.items():
+            self.operating_s[method] += seconds
 
 
 class TokenBucket:
@@ -124,68 +151,154 @@ class TokenBucket:
         self, rate_per_s: float, capacity: float, *, clock: Callable[[], float], sleep: Callable[[float], None]
     ) -> None:
         self._rate_per_s, self._capacity, self._clock, self._sleep = rate_per_s, capacity, clock, sleep
+        self._lock = threading.Lock()
         self._tokens = capacity
         self._filled_at = clock()
         self._halved_until = float("-inf")
 
     def acquire(self) -> None:
         """Wait for a place and take it."""
-        self._refill()
-        while self._tokens < 1:
+        while not self.try_acquire():
             # a clock that ticks coarsely may wake a moment early, hence the loop and the floor
-            self._sleep(max((1 - self._tokens) / self._rate(), 0.001))
-            self._refill()
-        self._tokens -= 1
+            self._sleep(max(self.wait_s(), 0.001))
+
+    def try_acquire(self) -> bool:
+        """Take a place if there is one."""
+        with self._lock:
+            is_free = self._missing_s() <= 0
+            self._tokens -= is_free
+            return is_free
+
+    def give_back(self) -> None:
+        """Return a place that was not used."""
+        with self._lock:
+            self._tokens += 1
+
+    def wait_s(self) -> float:
+        """Seconds until a request may pass."""
+        with self._lock:
+            return self._missing_s()
 
     def halve(self) -> None:
         """Empty the bucket and halve the rate for a minute: the portal is fuller than we think."""
-        self._refill()
-        self._tokens = 0.0
-        self._halved_until = self._clock() + HALVED_FOR_S
+        with self._lock:
+            self._refill()
+            self._tokens = 0.0
+            self._halved_until = self._clock() + HALVED_FOR_S
 
-    def _rate(self) -> float:
+    def rate_per_s(self) -> float:
+        """Requests per second that pass in the long run."""
         return self._rate_per_s / 2 if self._clock() < self._halved_until else self._rate_per_s
+
+    def _missing_s(self) -> float:
+        self._refill()
+        return max(0.0, (1 - self._tokens) / self.rate_per_s())
 
     def _refill(self) -> None:
         now = self._clock()
-        self._tokens = min(self._capacity, self._tokens + (now - self._filled_at) * self._rate())
+        self._tokens = min(self._capacity, self._tokens + (now - self._filled_at) * self.rate_per_s())
         self._filled_at = now
 
 
+@dataclass
+class _Meter:
+    """One method's operating time, in seconds; instants by the local clock."""
+
+    used: float | None = None  # as the portal told last
+    told_at: float = 0.0  # by the portal's clock
+    reserved: float = 0.0  # commands that are asked and not answered yet
+    work: float = 0.0  # of the latest commands, older ones counting less
+    commands: float = 0.0  # their number, weighted alike
+    reset: float | None = None  # when the portal next takes time off
+    parked: float = float("-inf")
+    waited: float = 0.0  # parked since the last success
+    refused: int = 0
+
+    @property
+    def cost(self) -> float:
+        """Expected of one command."""
+        return self.work / self.commands if self.work else COMMAND_GUESS_S
+
+
 class OperatingTime:
-    """Operating time per method: what was used, and until when a method is to be left alone."""
+    """Operating time per method of one webhook: how many commands the budget lets pass, and when it is to rest.
+
+    The portal refuses a method whose sum over the last ten minutes is above its budget. It tells the sum with each
+    answer and when the oldest minute leaves it, not how much leaves then: one command after that instant tells.
+    """
 
     def __init__(self, budget_s: float, clock: Callable[[], float]) -> None:
-        self._budget_s, self._clock = budget_s, clock
-        self._used_s: dict[str, float] = {}
-        self._reset: dict[str, float] = {}  # local instant at which the portal takes time off
-        self._parked: dict[str, float] = {}
-        self._waited: dict[str, float] = {}  # parked since the last success
-        self._refused: Counter[str] = Counter()
+        self._budget_s, self._clock = budget_s * (1 - OPERATING_MARGIN), clock
+        self._lock = threading.Lock()
+        self._meters: defaultdict[str, _Meter] = defaultdict(_Meter)
+
+    def allowance(self, method: str) -> int:
+        """How many commands of the method may be asked now, besides those under way."""
+        with self._lock:
+            meter, now = self._meters[method], self._clock()
+            if meter.parked > now:
+                return 0
+            cost = meter.cost
+            free = self._budget_s - (meter.used or 0.0) - meter.reserved
+            if (count := int(free / cost)) > 0:
+                return count
+            is_due = meter.reset is None or meter.reset + RESET_SLACK_S <= now
+            return 1 if is_due and not meter.reserved else 0
 
     def wait_s(self, method: str) -> float:
-        """Seconds for which the method should still be left alone."""
-        return max(0.0, self._parked.get(method, float("-inf")) - self._clock())
+        """Seconds for which the method should still be left alone, answers under way not counted."""
+        if self.allowance(method):
+            return 0.0
+        with self._lock:
+            meter, now = self._meters[method], self._clock()
+            if meter.parked > now:
+                return meter.parked - now
+            if meter.reserved:
+                return float("inf")  # its answers tell
+            return max(0.0, (meter.reset or now) + RESET_SLACK_S - now)
+
+    def cost_s(self, method: str) -> float:
+        """Expected work of one command."""
+        return self._meters[method].cost
+
+    def reserve(self, methods: Sequence[str]) -> dict[str, float]:
+        """Note that commands of these methods are asked now; returns what to give back to `settle`."""
+        with self._lock:
+            reserved: dict[str, float] = defaultdict(float)
+            for method in methods:
+                reserved[method] += self._meters[method].cost
+            for method, seconds in reserved.items():
+                self._meters[method].reserved += seconds
+            return dict(reserved)
+
+    def settle(self, reserved: Mapping[str, float]) -> None:
+        """Give back what `reserve` took, after the answer."""
+        with self._lock:
+            for method, seconds in reserved.items():
+                meter = self._meters[method]
+                meter.reserved = max(0.0, meter.reserved - seconds)
 
     def passed(self, method: str, answer: PortalTime) -> float:
-        """Note a success; returns the operating seconds it used. Past 80 % of the budget the method is slowed down."""
-        self._waited.pop(method, None)
-        del self._refused[method]
-        if answer.operating is None:
-            return answer.duration or 0.0
-        known = self._used_s.get(method)
-        self._used_s[method] = answer.operating
-        until_reset = float("inf")
-        if answer.reset_at is not None and answer.finish is not None:
-            # both by the portal's clock, so that its offset from ours does not matter
-            until_reset = max(0.0, answer.reset_at - answer.finish)
-            self._reset[method] = self._clock() + until_reset
-        excess = answer.operating - OPERATING_CAUTION * self._budget_s
-        if excess > 0:
-            self._parked[method] = self._clock() + min(excess, until_reset)
-        if known is None or answer.operating < known:
-            return answer.duration or 0.0
-        return answer.operating - known
+        """Note a success; returns the operating seconds it used."""
+        with self._lock:
+            meter = self._meters[method]
+            meter.waited, meter.refused = 0.0, 0
+            duration = answer.duration or 0.0
+            if answer.operating is None:
+                return duration
+            # answers of requests that ran side by side come in any order; a later one holds the work of the earlier
+            if answer.finish is not None and answer.finish < meter.told_at:
+                used = 0.0
+            else:
+                meter.told_at = answer.finish or meter.told_at
+                before, meter.used = meter.used, answer.operating
+                used = duration if before is None or answer.operating < before else answer.operating - before
+                if answer.reset_at is not None and answer.finish is not None:
+                    # both by the portal's clock, so that its offset from ours does not matter
+                    meter.reset = self._clock() + max(0.0, answer.reset_at - answer.finish)
+            meter.work = meter.work * COST_MEMORY + used
+            meter.commands = meter.commands * COST_MEMORY + 1
+            return used
 
     def refused(self, method: str) -> None:
         """Note a 429: leave the method alone until its reset, or, where that is unknown or past, for growing steps.
@@ -193,24 +306,27 @@ class OperatingTime:
         Raises:
             PortalUnavailable: refused for an hour in a row.
         """
-        now = self._clock()
-        self._refused[method] += 1
-        until_reset = self._reset.get(method, float("-inf")) - now
-        if until_reset > 0:
-            wait = until_reset + 1
-        elif method in self._reset:
-            # time leaves in one-minute portions, so the first reset may free too little
-            wait = min(PARK_AGAIN_S * 2 ** (self._refused[method] - 1), PARK_UNKNOWN_S)
-        else:
-            wait = min(PARK_UNKNOWN_S * self._refused[method], PARK_MAX_S)
-        waited = self._waited.get(method, 0.0)
-        if waited > PARK_TOTAL_S:
-            raise PortalUnavailable(
-                f"The portal has refused {method} for {waited / 60:.0f} minutes: its operating time is used up. "
-                "Something else may be reading through the same webhook; run again later, nothing loaded is lost."
-            )
-        self._waited[method] = waited + wait
-        self._parked[method] = max(self._parked.get(method, now), now + wait)
+        with self._lock:
+            meter, now = self._meters[method], self._clock()
+            if meter.parked > now:
+                return  # another request under way was refused with it
+            meter.refused += 1
+            until_reset = meter.reset - now if meter.reset is not None else 0.0
+            if until_reset > 0:
+                wait = until_reset + 1
+            elif meter.reset is not None:
+                # time leaves in one-minute portions, so the first reset may free too little
+                wait = min(PARK_AGAIN_S * 2 ** (meter.refused - 1), PARK_UNKNOWN_S)
+            else:
+                wait = min(PARK_UNKNOWN_S * meter.refused, PARK_MAX_S)
+            if meter.waited > PARK_TOTAL_S:
+                raise PortalUnavailable(
+                    f"The portal has refused {method} for {meter.waited / 60:.0f} minutes: its operating time is used "
+                    "up. Something else may be reading through the same webhook; run again later, nothing loaded is "
+                    "lost."
+                )
+            meter.waited += wait
+            meter.parked = now + wait
         log.info("%s is out of operating time; it rests for %.0f s", method, wait)
 
 
@@ -224,21 +340,24 @@ class _Retryable(Exception):  # noqa: N818  never leaves this module
 
 
 class BitrixClient:
-    """Calls the REST methods of one portal, within our share of its limits. Not for use by several threads.
+    """Calls the REST methods of one portal, within our share of its limits, from several threads if need be.
 
     Args:
-        webhook: where to and as whom. Its code is kept out of every log record from here on.
+        webhook: where to and as whom; several of one portal share its request bucket, while each has its own
+            operating time. Their codes are kept out of every log record from here on.
         share: our share of the portal's request rate, 0 to 1; 0.9 also leaves half of the burst to others.
         operating_budget_s: operating seconds per method in ten minutes before the portal refuses it.
+        in_flight: how many requests a `Reader` may have under way at once.
         transport, clock, sleep: replaced in tests; clock and sleep in seconds.
     """
 
     def __init__(
         self,
-        webhook: Webhook,
+        webhook: Webhook | Sequence[Webhook],
         *,
         share: float = 0.9,
         operating_budget_s: float = OPERATING_BUDGET_S,
+        in_flight: int = IN_FLIGHT,
         timeout_s: float = REQUEST_TIMEOUT_S,
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -246,20 +365,26 @@ class BitrixClient:
     ) -> None:
         if not 0 < share <= 1:
             raise ConfigurationError("The share of the portal's limits must be more than 0 and at most 1.")
-        protect_logs(webhook)
+        self._webhooks = [webhook] if isinstance(webhook, Webhook) else list(webhook)
+        if len({one.host for one in self._webhooks}) != 1:
+            raise ConfigurationError("Several webhooks can be used only together with others of the same portal.")
+        for one in self._webhooks:
+            protect_logs(one)
         self.usage = Usage()
         self.started_at: datetime | None = None  # the portal's clock when it began its first answer
-        self.asked_host = webhook.host  # differs from `host` once the portal was renamed
-        self._webhook = webhook
+        self.asked_host = self._webhooks[0].host  # differs from `host` once the portal was renamed
+        self.in_flight = in_flight
+        self._lock = threading.Lock()
         self._clock, self._sleep = clock, sleep
-        burst = PORTAL_BURST if share == 1 else max(1.0, PORTAL_BURST * share * 0.5 / 0.9)
+        burst = PORTAL_BURST - BURST_MARGIN if share == 1 else max(1.0, PORTAL_BURST * share * BURST_SHARE / 0.9)
         self._bucket = TokenBucket(PORTAL_RATE_PER_S * share, burst, clock=clock, sleep=sleep)
-        self._operating = OperatingTime(operating_budget_s, clock)
+        self._operating = [OperatingTime(operating_budget_s, clock) for _ in self._webhooks]
         self._http = httpx.Client(
             transport=transport,
             timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
+            limits=httpx.Limits(max_connections=in_flight, max_keepalive_connections=in_flight),
             headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"},
-            trust_env=not webhook.is_loopback,  # a proxy cannot reach this machine's own portal
+            trust_env=not self._webhooks[0].is_loopback,  # a proxy cannot reach this machine's own portal
         )
 
     def __enter__(self) -> "BitrixClient":
@@ -275,17 +400,51 @@ class BitrixClient:
     @property
     def host(self) -> str:
         """Where the portal answers now; differs from the webhook's host once the portal was renamed."""
-        return self._webhook.host
+        return self._webhooks[0].host
+
+    @property
+    def lanes(self) -> range:
+        """Numbers of the webhooks, each with its own operating time."""
+        return range(len(self._webhooks))
+
+    @property
+    def rate_per_s(self) -> float:
+        """Requests per second that we may make in the long run."""
+        return self._bucket.rate_per_s()
 
     def sleep(self, seconds: float) -> None:
         """Wait by this client's clock."""
         self._sleep(seconds)
 
-    def wait_s(self, method: str) -> float:
-        """Seconds for which a method should be left alone because of its operating time; 0 if it is free."""
-        return self._operating.wait_s(method)
+    def now(self) -> float:
+        """This client's clock, in seconds."""
+        return self._clock()
 
-    def call(self, method: str, params: Mapping[str, Any] | None = None) -> Envelope:
+    def take_place(self) -> bool:
+        """Take a place in our share of the portal's request bucket, if there is one; see `Usage.places`."""
+        return self._bucket.try_acquire()
+
+    def give_place_back(self) -> None:
+        """Return a place that `take_place` gave."""
+        self._bucket.give_back()
+
+    def request_wait_s(self) -> float:
+        """Seconds until our share of the portal's request bucket has a place."""
+        return self._bucket.wait_s()
+
+    def wait_s(self, method: str, lane: int = 0) -> float:
+        """Seconds for which a method should be left alone because of its operating time; 0 if it is free."""
+        return self._operating[lane].wait_s(method)
+
+    def allowance(self, method: str, lane: int = 0) -> int:
+        """How many commands of a method its operating time lets pass now."""
+        return self._operating[lane].allowance(method)
+
+    def cost_s(self, method: str, lane: int = 0) -> float:
+        """Expected operating seconds of one command."""
+        return self._operating[lane].cost_s(method)
+
+    def call(self, method: str, params: Mapping[str, Any] | None = None, lane: int = 0) -> Envelope:
         """Call one method.
 
         Returns:
@@ -296,25 +455,61 @@ class BitrixClient:
             PortalError: refused for another reason.
         Source: Bitrix24 REST docs, general-principles.md.
         """
-        while True:
-            if (wait := self.wait_s(method)) > 0:
-                self._sleep(wait)
-            answer = self._exchange(method, dict(params or {}))
-            self.usage.commands += 1
-            if isinstance(answer, Failure):  # out of operating time: the only failure that is handed back
-                self._operating.refused(method)
-                continue
-            envelope = _envelope(answer, answer.get("time"))
-            self.usage.operating_s[method] += self._operating.passed(method, envelope.time)
-            return envelope
+        operating, usage = self._operating[lane], Usage()
+        try:
+            while True:
+                if (wait := operating.wait_s(method)) > 0:
+                    self._sleep(wait)
+                body = self._exchange(method, dict(params or {}), lane, usage)
+                usage.commands += 1
+                if isinstance(body, Failure):  # out of operating time: the only failure that is handed back
+                    operating.refused(method)
+                    continue
+                envelope = _envelope(body.result, body.total, body.next, body.time)
+                usage.operating_s[method] += operating.passed(method, envelope.time)
+                return envelope
+        finally:
+            self._count(usage)
 
-    def batch(self, commands: Mapping[str, Command]) -> "BatchAnswer":
+    def call_v3(
+        self, method: str, params: Mapping[str, Any], lane: int = 0, usage: Usage | None = None
+    ) -> "Envelope | CommandError":
+        """Call one method of REST 3.0, which has no batch.
+
+        Args:
+            usage: takes what this call costs, also when it fails; the client's own sum has it as well.
+        Returns:
+            the answer, or, as a batch would, the refusal of this method or of what it was asked for.
+        Raises:
+            AccessError, PortalUnavailable, PortalError: as `call`, where more than this call is refused.
+        Source: Bitrix24 REST docs, rest-v3.md.
+        """
+        operating, usage = self._operating[lane], Usage() if usage is None else usage
+        try:
+            while True:
+                if (wait := operating.wait_s(method)) > 0:
+                    self._sleep(wait)
+                body = self._exchange(method, dict(params), lane, usage, is_v3=True)
+                usage.commands += 1
+                if not isinstance(body, Failure):
+                    envelope = _envelope(body.result, None, None, body.time)
+                    usage.operating_s[method] += operating.passed(method, envelope.time)
+                    return envelope
+                if body.kind is not Kind.OPERATING:
+                    return CommandError(method, body)
+                operating.refused(method)
+        finally:
+            self._count(usage)
+
+    def batch(self, commands: Mapping[str, Command], lane: int = 0, usage: Usage | None = None) -> "BatchAnswer":
         """Run 1 to 50 commands in one request, in order; one that fails does not stop the others.
 
         Commands are not repeated here, because a chain of them must be built anew from its last good page.
 
         Args:
             commands: by key; keys start with a letter (numeric keys change the answer's shape).
+            lane: number of the webhook.
+            usage: takes what this call costs, also when it fails; the client's own sum has it as well.
         Returns:
             for each key an `Envelope` or a `CommandError`, and the `time` of the batch.
         Raises:
@@ -324,45 +519,60 @@ class BitrixClient:
         """
         if not 1 <= len(commands) <= BATCH_SIZE:
             raise ValueError(f"a batch holds 1 to {BATCH_SIZE} commands, not {len(commands)}")
+        usage = Usage() if usage is None else usage
+        operating = self._operating[lane]
+        reserved = operating.reserve([command.method for command in commands.values()])
+        try:
+            return self._batch(commands, lane, usage)
+        finally:
+            operating.settle(reserved)
+            self._count(usage)
+
+    def _batch(self, commands: Mapping[str, Command], lane: int, usage: Usage) -> "BatchAnswer":
+        operating = self._operating[lane]
         lines = {key: f"{command.method}?{to_query(command.params)}" for key, command in commands.items()}
         while True:
-            body = self._exchange("batch", {"halt": 0, "cmd": lines}, size=len(commands))
+            body = self._exchange("batch", {"halt": 0, "cmd": lines}, lane, usage, size=len(commands))
             if not isinstance(body, Failure):
                 break
-            self._operating.refused("batch")
-            self._sleep(self.wait_s("batch"))
-        self.usage.commands += len(commands)
-        answer = body.get("result")
-        parts = {
-            part: _by_key(_by_key(answer).get(part))
-            for part in ("result", "result_error", "result_total", "result_next", "result_time")
-        }
+            operating.refused("batch")
+            self._sleep(operating.wait_s("batch"))
+        usage.commands += len(commands)
+        parts = _batch_parts(body.result)
+        results, errors = _by_key(parts.result), _by_key(parts.result_error)
+        totals, nexts, times = (_by_key(part) for part in (parts.result_total, parts.result_next, parts.result_time))
         outcomes: dict[str, Envelope | CommandError] = {}
         for key, command in commands.items():
-            if key in parts["result_error"]:
-                outcomes[key] = self._failed(command, parts["result_error"][key])
-            elif key in parts["result"]:
-                own = {"result": parts["result"][key], "total": parts["result_total"].get(key)}
-                own["next"] = parts["result_next"].get(key)
-                envelope = _envelope(own, parts["result_time"].get(key))
-                used = self._operating.passed(command.method, envelope.time)
-                self.usage.operating_s[command.method] += used
-                outcomes[key] = Envelope(envelope.result, envelope.total, envelope.next, envelope.time, used)
+            if key in errors:
+                outcomes[key] = self._failed(command, orjson.loads(bytes(errors[key])), lane, usage)
+            elif key in results:
+                total, following, timing = (_decoded(part.get(key)) for part in (totals, nexts, times))
+                envelope = _envelope(results[key], total, following, timing)
+                used = operating.passed(command.method, envelope.time)
+                usage.operating_s[command.method] += used
+                outcomes[key] = replace(envelope, operating_s=used)
             else:
                 missing = Failure(Kind.TRANSIENT, "no answer to the command", retries=TRANSIENT_RETRIES)
                 outcomes[key] = CommandError(command.method, missing)
         for method in {o.method for o in outcomes.values() if isinstance(o, CommandError) and _is_operating(o)}:
-            self._operating.refused(method)
-        return BatchAnswer(outcomes, PortalTime.parse(body.get("time")))
+            operating.refused(method)
+        return BatchAnswer(outcomes, PortalTime.parse(body.time))
+
+    def _count(self, usage: Usage) -> None:
+        with self._lock:
+            self.usage.add(usage)
 
     def describe(self, method: str, failure: Failure) -> str:
         """One line on a failure for messages, without the secret."""
-        return redact(f"{method}: {failure}", self._webhook)
+        text = f"{method}: {failure}"
+        for webhook in self._webhooks:
+            text = redact(text, webhook)
+        return text
 
-    def _failed(self, command: Command, entry: Any) -> CommandError:
+    def _failed(self, command: Command, entry: Any, lane: int, usage: Usage) -> CommandError:
         failure = classify(entry if isinstance(entry, Mapping) else {"error": entry})
         if failure.kind in (Kind.OPERATING, Kind.THROTTLED):
-            self.usage.refusals += 1
+            usage.refusals += 1
         if failure.kind is Kind.THROTTLED:
             self._bucket.halve()
         if failure.kind is Kind.ACCESS and failure.code.lower() in OF_ONE_METHOD:
@@ -372,8 +582,13 @@ class BitrixClient:
             raise self._final(command.method, failure)
         return CommandError(command.method, failure)
 
-    def _exchange(self, method: str, payload: Mapping[str, Any], size: int = 1) -> Mapping[str, Any] | Failure:
-        """POST until there is an answer; returns its JSON object, or the failure that the method has no time left."""
+    def _exchange(
+        self, method: str, payload: Mapping[str, Any], lane: int, usage: Usage, *, size: int = 1, is_v3: bool = False
+    ) -> "_Body | Failure":
+        """POST until there is an answer; returns its JSON object, or the failure that the method has no time left.
+
+        In REST 3.0 a refusal of the method, or of what it was asked for, is returned as well.
+        """
 
         failed: Counter[Kind] = Counter()
 
@@ -389,7 +604,7 @@ class BitrixClient:
             return times >= (THROTTLED_ATTEMPTS if last.failure.kind is Kind.THROTTLED else last.failure.retries + 1)
 
         def note(_: tenacity.RetryCallState) -> None:
-            self.usage.retries += 1
+            usage.retries += 1
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Retryable),
@@ -400,7 +615,7 @@ class BitrixClient:
             reraise=True,
         )
         try:
-            return retrying(self._once, method, payload)
+            return retrying(self._once, method, payload, lane, usage, is_v3)
         except _Retryable as last:
             reason, is_timeout = self.describe(method, last.failure), last.is_timeout
         # raised outside of the except blocks, so that no exception that knows the URL hangs on to it
@@ -411,11 +626,11 @@ class BitrixClient:
             "what was loaded stays, and the run goes on from there."
         )
 
-    def _once(self, method: str, payload: Mapping[str, Any]) -> Mapping[str, Any] | Failure:
+    def _once(self, method: str, payload: Mapping[str, Any], lane: int, usage: Usage, is_v3: bool) -> "_Body | Failure":
         reason, is_timeout = "", False
         response: httpx.Response | None = None
         try:
-            response = self._post(method, payload)
+            response = self._post(method, payload, lane, usage, is_v3)
         except httpx.TimeoutException as error:
             reason, is_timeout = f"timeout, {type(error).__name__}", not isinstance(error, httpx.ConnectTimeout)
         except (httpx.RequestError, httpx.InvalidURL) as error:
@@ -423,31 +638,42 @@ class BitrixClient:
         if response is None:
             raise _Retryable(Failure(Kind.TRANSIENT, reason, retries=TRANSIENT_RETRIES), is_timeout=is_timeout)
 
-        failure, body = _read(response)
-        if failure is None:
-            timing = PortalTime.parse(body.get("time"))
-            self.started_at = self.started_at or timing.date_start
-            return body
+        answer = _read(response)
+        if isinstance(answer, _Body):
+            self.started_at = self.started_at or PortalTime.parse(answer.time).date_start
+            return answer
+        failure = answer
         if failure.kind is Kind.OPERATING:
-            self.usage.refusals += 1
+            usage.refusals += 1
             return failure
         if failure.kind is Kind.THROTTLED:
-            self.usage.refusals += 1
+            usage.refusals += 1
             self._bucket.halve()
         if failure.kind in (Kind.THROTTLED, Kind.TRANSIENT):
             raise _Retryable(failure, is_timeout=response.status_code == 504)
+        if is_v3 and failure.kind in (Kind.DENIED, Kind.REFUSED):
+            return failure
         raise self._final(method, failure)
 
-    def _post(self, method: str, payload: Mapping[str, Any]) -> httpx.Response:
+    def _post(self, method: str, payload: Mapping[str, Any], lane: int, usage: Usage, is_v3: bool) -> httpx.Response:
         """POST, following a renamed portal by hand: clients turn a redirected POST into a GET without a body."""
+        content = orjson.dumps(payload)
         for _ in range(REDIRECTS_MAX):
-            self._bucket.acquire()
-            self.usage.requests += 1
-            response = self._http.post(self._webhook.endpoint(method), content=orjson.dumps(payload))
+            if usage.places:
+                usage.places -= 1
+            else:
+                self._bucket.acquire()
+            usage.requests += 1
+            asked = self._webhooks[lane]
+            url = asked.endpoint_v3(method) if is_v3 else asked.endpoint(method)
+            response = self._http.post(url, content=content)
             if response.status_code not in (301, 302, 307, 308):
                 return response
-            self._webhook = self._webhook.moved_to(response.headers.get("location", ""))
-            protect_logs(self._webhook)
+            with self._lock:
+                if self._webhooks[lane] == asked:  # no other thread has followed it meanwhile
+                    self._webhooks = [one.moved_to(response.headers.get("location", "")) for one in self._webhooks]
+                    for webhook in self._webhooks:
+                        protect_logs(webhook)
         raise PortalUnavailable(
             "The portal redirects in a circle. Open it in a browser and copy its webhook URL again."
         )
@@ -511,35 +737,76 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, "" if value is None else str(value)
 
 
-def _read(response: httpx.Response) -> tuple[Failure | None, Mapping[str, Any]]:
+class _Body(msgspec.Struct):
+    """An answer's JSON object, its `result` left as bytes; `error` is absent from a success."""
+
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    error: Any = msgspec.UNSET
+    error_description: Any = None
+    total: Any = None
+    next: Any = None
+    time: Any = None
+
+
+class _BatchParts(msgspec.Struct):
+    """The parts of a batch's result, each a map by command, or a list when it is empty."""
+
+    result: msgspec.Raw = msgspec.Raw(b"{}")
+    result_error: msgspec.Raw = msgspec.Raw(b"{}")
+    result_total: msgspec.Raw = msgspec.Raw(b"{}")
+    result_next: msgspec.Raw = msgspec.Raw(b"{}")
+    result_time: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+_decode_parts = msgspec.json.Decoder(_BatchParts).decode
+_decode_map = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def _read(response: httpx.Response) -> "_Body | Failure":
     status = response.status_code
-    body: Any = None
-    if "json" in response.headers.get("content-type", "").lower():
+    is_json = "json" in response.headers.get("content-type", "").lower()
+    if is_json and response.content.lstrip()[:1] == b"{":
         try:
-            body = orjson.loads(response.content)
-        except orjson.JSONDecodeError:
-            return Failure(Kind.TRANSIENT, f"HTTP {status} with a broken body", retries=TRANSIENT_RETRIES), {}
-    if isinstance(body, Mapping):
-        return (classify(body, status), body) if "error" in body or status >= 400 else (None, body)
+            body = _decode_body(response.content)
+        except msgspec.DecodeError:
+            return Failure(Kind.TRANSIENT, f"HTTP {status} with a broken body", retries=TRANSIENT_RETRIES)
+        if body.error is msgspec.UNSET and status < 400:
+            return body
+        known = {"error_description": body.error_description}
+        return classify(known if body.error is msgspec.UNSET else {**known, "error": body.error}, status)
     if status < 400 or status >= 500 or status == 429:
         # a gateway or maintenance page, whatever its status says
-        return Failure(Kind.TRANSIENT, f"HTTP {status} without JSON", retries=TRANSIENT_RETRIES), {}
-    return classify({}, status), {}
+        shown = "a broken body" if is_json else "no JSON"
+        return Failure(Kind.TRANSIENT, f"HTTP {status} with {shown}", retries=TRANSIENT_RETRIES)
+    return classify({}, status)
 
 
-def _envelope(body: Mapping[str, Any], timing: Any) -> Envelope:
-    total, following = _number(body.get("total")), _number(body.get("next"))
+def _envelope(result: bytes | msgspec.Raw, total: Any, following: Any, timing: Any) -> Envelope:
+    total, following = _number(total), _number(following)
     return Envelope(
-        result=body.get("result"),
+        result,
         total=None if total is None else int(total),
         next=None if following is None else int(following),
         time=PortalTime.parse(timing),
     )
 
 
-def _by_key(part: Any) -> Mapping[str, Any]:
+def _batch_parts(result: msgspec.Raw) -> _BatchParts:
+    return _decode_parts(result) if _is_map(result) else _BatchParts()
+
+
+def _by_key(part: msgspec.Raw) -> Mapping[str, msgspec.Raw]:
     """Normalise a part of a batch answer: PHP writes an empty map as `[]`."""
-    return part if isinstance(part, Mapping) else {}
+    return _decode_map(part) if _is_map(part) else {}
+
+
+def _is_map(part: msgspec.Raw) -> bool:
+    return bytes(memoryview(part)[:1]) == b"{"
+
+
+def _decoded(part: msgspec.Raw | None) -> Any:
+    return None if part is None else orjson.loads(bytes(part))
 
 
 def _is_operating(error: CommandError) -> bool:

@@ -63,6 +63,7 @@ class Failure:
 
 
 TRANSIENT_RETRIES = 5
+V3_PREFIX = "bitrix_rest_v3_exception_"
 
 _BY_CODE = {
     "query_limit_exceeded": Kind.THROTTLED,
@@ -115,6 +116,8 @@ def classify(body: Mapping[str, Any], status: int | None = None) -> Failure:
     shown = code or (f"HTTP {status}" if status else "error without a code")
 
     kind = _BY_CODE.get(code.lower())
+    if kind is None and status == 403 and code.lower().startswith(V3_PREFIX):
+        kind = Kind.DENIED  # of one user's rows, say; the old methods answer so when the webhook itself is refused
     if kind is None and status is not None:
         kind = _BY_STATUS.get(status, Kind.TRANSIENT if status >= 500 else None)
     if kind is None and any(sign in description.lower() for sign in ("access denied", "action_not_allowed")):

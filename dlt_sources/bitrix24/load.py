@@ -8,37 +8,55 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import dlt
 import duckdb
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
 from dlt_sources.bitrix24 import DATASET, bitrix24, records, schema
 from dlt_sources.bitrix24.client import BitrixClient
-from dlt_sources.bitrix24.entities import ENTITIES, PRODUCT_ROWS, Entity, Family
-from dlt_sources.bitrix24.errors import ConfigurationError, Kind
-from dlt_sources.bitrix24.walks import KeysetWalk, OffsetWalk, Reader, Row, Walk
+from dlt_sources.bitrix24.entities import (
+    ENTITIES,
+    Entity,
+    Family,
+    catalog_entities,
+    process_entities,
+)
+from dlt_sources.bitrix24.errors import ConfigurationError
+from dlt_sources.bitrix24.walks import KeysetWalk, OffsetWalk, Reader, Row, Segment, Walk
 
 OVERLAP = timedelta(minutes=10)
 PACKAGE_ROWS = 100_000
-PACKAGE_OWNERS = 3_000  # sixty batches of product rows
 PIPELINE_NAME = "bitrix24"
-# what a read row carries besides the portal's own values, so a difference in it is not a change
-BOOKKEEPING = ("_loaded_at", "_owner_date_modify")
+WAREHOUSE_MEMORY = "1GB"  # DuckDB would keep as much of the file as the machine has memory
+UNREAD: tuple[Segment, ...] = ((0, None),)
 
 
 @dataclass(frozen=True)
 class Position:
-    """One table's progress, kept by the ledger."""
+    """One list's progress, kept by the ledger.
 
-    watermark: datetime | None = None  # as_of of the last run whose changes were loaded
-    backfill_id: int = 0  # the id up to which the first load is committed
-    backfill_done: bool = False
-    last_id: int = 0  # highest id loaded (append-only tables)
-    wide_date: date | None = None  # day of the last wide overlap, in the reporting zone
+    Attributes:
+        watermark: as_of of the last run whose changes were loaded.
+        left: segments of ids that are not loaded yet, ascending; the last one begins above the highest id loaded.
+        is_complete: whether everything was read once, up to the beginning of that last segment.
+        wide_date: day of the last wide overlap, in the reporting zone.
+    """
+
+    watermark: datetime | None = None
+    left: tuple[Segment, ...] = UNREAD
+    is_complete: bool = False
+    wide_date: date | None = None
+
+    @property
+    def last_id(self) -> int:
+        """The id above which nothing was loaded."""
+        return self.left[-1][0]
 
 
 @dataclass
@@ -59,14 +77,21 @@ class EntityReport:
     refusals: int = 0
     retries: int = 0
     watermark: datetime | None = None
-    note: str = ""  # why it was skipped
+    note: str = ""  # why it was skipped, or what was odd
+
+    def add(self, other: "EntityReport") -> None:
+        """Add another reading of the same table."""
+        for name in ("requests", "commands", "pages", "rows_read", "rows_new", "rows_changed", "refusals", "retries"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.operating_seconds += other.operating_seconds
+        self.note = self.note or other.note
 
 
 class Ledger(Protocol):
     """Where positions are kept between runs."""
 
     def positions(self) -> Mapping[str, Position]:
-        """Return the committed progress by raw table."""
+        """Return the committed progress by list: raw table, or table/part."""
 
     def save(self, positions: Mapping[str, Position], reports: Sequence[EntityReport]) -> None:
         """Keep progress and totals in one transaction; called after each load package is committed."""
@@ -77,6 +102,10 @@ class Progress(Protocol):
 
     def __call__(self, entity: str, rows: int, share: float | None) -> None:
         """Show it."""
+
+
+def nothing(entity: str, rows: int, share: float | None) -> None:
+    """Show no progress."""
 
 
 Loading = Callable[[], AbstractContextManager[object]]
@@ -90,9 +119,11 @@ def make_pipeline(warehouse_path: Path, working_dir: Path) -> dlt.Pipeline:
     """
     shutil.rmtree(working_dir / PIPELINE_NAME, ignore_errors=True)
     os.environ["LOAD__DELETE_COMPLETED_JOBS"] = "true"
+    credentials = DuckDbCredentials(str(warehouse_path))
+    credentials.global_config = {"memory_limit": WAREHOUSE_MEMORY}
     return dlt.pipeline(
         pipeline_name=PIPELINE_NAME,
-        destination=dlt.destinations.duckdb(str(warehouse_path)),
+        destination=dlt.destinations.duckdb(credentials),
         dataset_name=DATASET,
         pipelines_dir=str(working_dir),
     )
@@ -106,23 +137,26 @@ def load_portal(
     as_of: datetime,
     reporting_tz: str,
     progress: Progress,
+    writer: records.ColumnWriter | None = None,
     full: bool = False,
     since: datetime | None = None,
     package_rows: int = PACKAGE_ROWS,
     max_ids: Mapping[str, int] | None = None,
+    entities: Sequence[Entity] = ENTITIES,
     loading: Loading = nullcontext,
 ) -> list[EntityReport]:
-    """Load every table but product rows: dictionaries whole, the others from their positions on.
+    """Load every list: dictionaries whole, the others from their positions on.
 
     Rows go to the warehouse in packages of about `package_rows`; after each one the ledger keeps every
-    table's place, so a killed run goes on behind its last package.
+    list's place, so a killed run goes on behind its last package.
 
     Args:
         as_of: the portal's clock at the start of the run; becomes `_loaded_at` and the next watermark.
         reporting_tz: zone whose days the daily wide overlap and the currency rates go by.
+        writer: turns rows into columns; carries what becomes of personal data.
         full: walk every table from its start again.
         since: on a fresh warehouse, load only what changed from then on; the rest is left to the next plain run.
-        max_ids: highest id by raw table (`PortalFacts.max_ids`); makes `progress` know shares.
+        max_ids: highest id by list (`PortalFacts.max_ids`); lets long lists be read in many requests at once.
         loading: entered around the loading of each package.
     Returns:
         one report per raw table, in the order of reading.
@@ -132,89 +166,43 @@ def load_portal(
     """
     if full and since is not None:
         raise ConfigurationError("A full load and a load since a date exclude each other. Choose one of them.")
-    if pipeline.has_pending_data:
-        pipeline.abort_packages()
     run = _Run(as_of, as_of.astimezone(ZoneInfo(reporting_tz)).date(), full, since, max_ids or {})
     positions = ledger.positions()
-    plans = [_plan(entity, positions.get(entity.table, Position()), run) for entity in ENTITIES]
-    plan_of = {id(walk): plan for plan in plans for walk in plan.walks}
-    package = _Package(pipeline, as_of, loading)
+    plans: list[_Plan] = []
+    walks: list[Walk] = []
+    plan_of: dict[int, _Plan] = {}
+
+    def plan(more: Iterable[Entity]) -> None:
+        for entity in more:
+            planned = _plan(entity, positions.get(entity.name, Position()), run)
+            plans.append(planned)
+            walks.extend(planned.walks)
+            plan_of.update({id(walk): planned for walk in planned.walks})
+
+    plan(entities)
+    package = Package(pipeline, as_of, writer or records.ColumnWriter(), loading)
 
     def commit() -> None:
         package.commit()
-        moved = {plan.entity.table: plan.position() for plan in plans if plan.is_tracked}
+        moved = {plan.entity.name: plan.position() for plan in plans if plan.is_tracked}
         ledger.save(moved, _reports(plans, package))
 
-    for brought in Reader(client).read([walk for plan in plans for walk in plan.walks]):
+    for brought in Reader(client).read(walks):
         for walk, rows in brought:
-            plan = plan_of[id(walk)]
-            package.add(plan.entity.table, rows, run.today)
-            progress(plan.entity.table, package.rows_read[plan.entity.table], plan.share())
+            of = plan_of[id(walk)]
+            package.add(of.entity, rows, run.today)
+            progress(of.entity.table, package.rows_read[of.entity.table], of.share())
+            plan(discovered(of.entity, rows))
         if package.size >= package_rows:
             commit()
     commit()
     return _reports(plans, package)
 
 
-def load_product_rows(
-    client: BitrixClient,
-    pipeline: dlt.Pipeline,
-    owners: Sequence[tuple[int, str]],
-    *,
-    as_of: datetime,
-    progress: Progress,
-    package_owners: int = PACKAGE_OWNERS,
-    loading: Loading = nullcontext,
-) -> EntityReport:
-    """Read the product rows of deals, one command per deal, and replace what the warehouse has of these deals.
-
-    Args:
-        owners: (deal id, its raw `date_modify`), the most wanted first.
-        package_owners: deals per package; a killed run loses at most one package.
-        loading: entered around the loading of each package.
-    Returns:
-        totals; a deal that the portal refuses is skipped, counted in the note, and stays unread.
-    Raises:
-        AccessError, PortalUnavailable, PortalError: as the client; what was committed stays.
-    """
-    if pipeline.has_pending_data:
-        pipeline.abort_packages()
-    table = PRODUCT_ROWS.table
-    report = EntityReport(table, "delta")
-    refused: list[str] = []
-    package = _Package(pipeline, as_of, loading)
-    for start in range(0, len(owners), package_owners):
-        chosen = owners[start : start + package_owners]
-        walks = {owner: _owner_walk(owner) for owner, _ in chosen}
-        owner_of = {id(walk): owner for owner, walk in walks.items()}
-        found: dict[int, list[Row]] = {owner: [] for owner in walks}
-        done = start
-        for brought in Reader(client).read(list(walks.values())):
-            for walk, rows in brought:
-                found[owner_of[id(walk)]] += rows
-                report.rows_read += len(rows)
-                done += walk.done
-            progress(table, report.rows_read, done / len(owners))
-        read = [(owner, modified) for owner, modified in chosen if not walks[owner].note]
-        refused += [walk.note for walk in walks.values() if walk.note]
-        package.add(
-            table,
-            [row for owner, modified in read for row in records.product_rows(owner, modified, found[owner])],
-        )
-        package.commit()
-        _charge(report, walks.values())
-        if not read:
-            break  # the portal refuses the method, not a deal
-    report.rows_new, report.rows_changed = package.rows_new[table], package.rows_changed[table]
-    if refused:
-        report.note = f"{len(refused)} deals not read: {refused[0]}"
-    return report
-
-
-def _owner_walk(owner: int) -> KeysetWalk:
-    # a deal may vanish or be locked away between its own reading and that of its rows; the portal has several words
-    tolerates = frozenset({Kind.DENIED, Kind.REFUSED, Kind.TRANSIENT})
-    return KeysetWalk(PRODUCT_ROWS, where={"=ownerId": owner}, chain=1, tolerates=tolerates)
+def discovered(entity: Entity, rows: Sequence[Row]) -> tuple[Entity, ...]:
+    """Return the lists that the rows of another one make known: smart processes, catalogues."""
+    build = {"process_types": process_entities, "catalogs": catalog_entities}.get(entity.table)
+    return build(orjson.loads(bytes(row)) for row in rows) if build else ()
 
 
 @dataclass(frozen=True)
@@ -236,110 +224,105 @@ class _Plan:
     position: Callable[[], Position] = Position
     window_from: datetime | None = None
     after_id: int | None = None
-    max_id: int | None = None
-    backfill: KeysetWalk | None = None
+    by_id: KeysetWalk | None = None
 
     @property
     def is_tracked(self) -> bool:
-        return self.entity.family in (Family.CHANGES, Family.JOURNAL)
+        return self.entity.daily or self.entity.family in (Family.CHANGES, Family.JOURNAL)
 
     def share(self) -> float | None:
         if all(walk.done for walk in self.walks):
             return 1.0
-        if self.backfill is None or not self.max_id:
-            return None
-        return min(1.0, self.backfill.last_id / self.max_id)
+        return None if self.by_id is None else self.by_id.share
 
 
 def _plan(entity: Entity, start: Position, run: _Run) -> _Plan:
+    if run.full:
+        start = Position()
     if entity.family is Family.CHANGES:
         return _plan_changes(entity, start, run)
     if entity.family is Family.JOURNAL:
         return _plan_journal(entity, start, run)
+    if entity.daily and start.wide_date == run.today:
+        return _Plan(entity, "dictionary", [], lambda: start)
     is_keyed = entity.family is Family.KEYED_DICTIONARY
-    walk = KeysetWalk(entity, max_id=run.max_ids.get(entity.table)) if is_keyed else OffsetWalk(entity)
-    return _Plan(entity, "dictionary", [walk])
+    walk: KeysetWalk | OffsetWalk = (
+        KeysetWalk(entity, max_id=run.max_ids.get(entity.name)) if is_keyed else OffsetWalk(entity)
+    )
+
+    def position() -> Position:
+        return replace(start, watermark=run.as_of, wide_date=run.today) if _is_complete(walk) else start
+
+    return _Plan(entity, "dictionary", [walk], position)
 
 
 def _plan_changes(entity: Entity, start: Position, run: _Run) -> _Plan:
     """Walk by id until everything was read once; from the second run on, what changed as well."""
-    is_fresh = run.full or start.watermark is None
-    backfill: KeysetWalk | None = None
+    if _held_nothing(start) and run.since is None:
+        start = Position()
+    is_fresh = start.watermark is None
     delta: KeysetWalk | None = None
+    by_id: KeysetWalk | None = None
     window_from = None
-    max_id = run.max_ids.get(entity.table)
     if not is_fresh or run.since is not None:
         window_from = _window_from(entity, start, run)
-        delta = KeysetWalk(entity, where=entity.since(window_from))
-    if run.since is None and (is_fresh or not start.backfill_done):
-        backfill = KeysetWalk(entity, after=0 if is_fresh else start.backfill_id, max_id=max_id)
+        delta = KeysetWalk(entity, where=entity.since(window_from), since=window_from)
+    if run.since is None and not start.is_complete:
+        by_id = KeysetWalk(entity, left=start.left, max_id=run.max_ids.get(entity.name))
 
     def position() -> Position:
+        is_covered = _is_complete(delta) if delta is not None else by_id is not None and by_id.usage.pages > 0
         place = start
-        if backfill is not None and (backfill.usage.pages or not is_fresh):
-            place = replace(place, backfill_id=backfill.last_id, backfill_done=_is_complete(backfill))
-        is_covered = _is_complete(delta) if delta is not None else _has_begun(backfill)
+        if by_id is not None:
+            place = replace(start, left=by_id.left, is_complete=_is_complete(by_id))
+        elif is_covered and delta is not None and start.is_complete:
+            place = replace(start, left=((max(start.last_id, delta.highest), None),))
         return replace(place, watermark=run.as_of, wide_date=run.today) if is_covered else place
 
-    walks: list[Walk] = [walk for walk in (delta, backfill) if walk is not None]
-    mode = "full" if backfill is not None else "delta"
-    after_id = backfill.last_id if backfill is not None else None
-    return _Plan(entity, mode, walks, position, window_from, after_id, max_id, backfill)
+    walks: list[Walk] = [walk for walk in (delta, by_id) if walk is not None]
+    mode = "delta" if by_id is None else "full"
+    return _Plan(entity, mode, walks, position, window_from, start.left[0][0] if by_id else None, by_id)
+
+
+def _held_nothing(place: Position) -> bool:
+    """Whether a list was read and was empty: what another CRM mode or a right brings to light may be of any age."""
+    return place.is_complete and not place.last_id
 
 
 def _plan_journal(entity: Entity, start: Position, run: _Run) -> _Plan:
-    """Walk on from the last id, look again at the latest rows before it, and fill what a load since a date left out."""
-    if run.full or start.watermark is None:
-        start = replace(start, last_id=0, backfill_id=0, backfill_done=False)
-    is_fresh = run.full or start.watermark is None
+    """Walk on from the last id and through what was left before it, and look again at the latest rows."""
+    is_fresh = start.watermark is None
     is_recent_only = is_fresh and run.since is not None
-    is_one_walk = not is_recent_only and not start.backfill_done and start.backfill_id >= start.last_id
-    max_id = run.max_ids.get(entity.table)
     window_from = None if is_fresh and not is_recent_only else _window_from(entity, start, run)
-
-    tail = KeysetWalk(
-        entity,
-        after=start.last_id,
-        where=entity.since(window_from) if is_recent_only and window_from else None,
-        max_id=max_id,
-    )
     again: KeysetWalk | None = None
-    backfill: KeysetWalk | None = None
-    up_to_last = {f"<={entity.filter_id}": start.last_id}
+    if is_recent_only and window_from:
+        by_id = KeysetWalk(entity, where=entity.since(window_from), since=window_from)
+    else:
+        # what a load since a date left out is not the business of another one
+        left = start.left[-1:] if run.since is not None else start.left
+        by_id = KeysetWalk(entity, left=left, max_id=run.max_ids.get(entity.name))
     if not is_fresh and window_from and start.last_id:
-        again = KeysetWalk(entity, where={**entity.since(window_from), **up_to_last})
-    if not is_fresh and run.since is None and not start.backfill_done and not is_one_walk:
-        backfill = KeysetWalk(entity, after=start.backfill_id, where=up_to_last)
+        where = {**entity.since(window_from), f"<={entity.filter_id}": start.last_id}
+        again = KeysetWalk(entity, where=where, since=window_from)
 
     def position() -> Position:
-        place = start
+        is_read = _is_complete(by_id)
         if is_recent_only:
-            if _is_complete(tail):
-                place = replace(place, last_id=tail.last_id)
+            # all that is older is left to another run
+            place = replace(start, left=((0, by_id.left[-1][0]), by_id.left[-1])) if is_read else start
+        elif run.since is not None:
+            place = replace(start, left=(*start.left[:-1], *by_id.left))
         else:
-            place = replace(place, last_id=tail.last_id)
-        if is_one_walk:
-            place = replace(place, backfill_id=tail.last_id, backfill_done=_is_complete(tail))
-        elif backfill is not None:
-            place = replace(place, backfill_id=backfill.last_id, backfill_done=_is_complete(backfill))
+            is_whole = is_read or (start.is_complete and len(by_id.left) == 1)
+            place = replace(start, left=by_id.left, is_complete=is_whole)
+        is_covered = is_read and (again is None or _is_complete(again))
         if is_fresh and not is_recent_only:
-            is_covered = _has_begun(tail)
-        else:
-            is_covered = _is_complete(tail) and (again is None or _is_complete(again))
+            is_covered = by_id.usage.pages > 0
         return replace(place, watermark=run.as_of, wide_date=run.today) if is_covered else place
 
-    walks: list[Walk] = [walk for walk in (tail, again, backfill) if walk is not None]
-    is_full = backfill is not None or is_one_walk
-    return _Plan(
-        entity,
-        "full" if is_full else "delta",
-        walks,
-        position,
-        window_from,
-        tail.last_id,
-        max_id,
-        backfill or (tail if is_one_walk else None),
-    )
+    walks: list[Walk] = [walk for walk in (by_id, again) if walk is not None]
+    mode = "delta" if start.is_complete or is_recent_only else "full"
+    return _Plan(entity, mode, walks, position, window_from, start.last_id, by_id)
 
 
 def _window_from(entity: Entity, start: Position, run: _Run) -> datetime:
@@ -354,32 +337,47 @@ def _is_complete(walk: Walk) -> bool:
     return walk.done and not walk.note
 
 
-def _has_begun(walk: KeysetWalk | None) -> bool:
-    return walk is not None and walk.usage.pages > 0
-
-
 @dataclass
-class _Package:
+class Package:
     """Rows on their way into the warehouse, and what happened to all of them in this run."""
 
     pipeline: dlt.Pipeline
     as_of: datetime
+    writer: records.ColumnWriter
     loading: Loading = nullcontext
     size: int = 0
     rows_read: Counter[str] = field(default_factory=Counter)
     rows_new: Counter[str] = field(default_factory=Counter)
     rows_changed: Counter[str] = field(default_factory=Counter)
-    _codes: dict[str, set[str]] = field(default_factory=lambda: {table: set() for table in schema.WITH_CUSTOM_FIELDS})
-    _chunks: dict[str, list[pa.Table]] = field(default_factory=dict)
+    _types: dict[str, dict[str, str]] = field(default_factory=dict)  # of custom fields
+    # table -> list, whose rows all look alike -> rows and the values that they lack
+    _rows: dict[str, dict[str, list[tuple[Sequence[Row], Mapping[str, str]]]]] = field(default_factory=dict)
 
-    def add(self, table: str, rows: Sequence[Row], today: date | None = None) -> None:
+    def add(self, entity: Entity, rows: Sequence[Row], today: date) -> None:
         """Take rows of a list and the rows of other tables that follow from them."""
-        self._keep(table, rows)
-        if table == "custom_fields":
-            self._codes = {name: self._codes[name] | codes for name, codes in records.custom_field_codes(rows).items()}
-            self._keep("custom_field_options", records.custom_field_options(rows))
-        elif table == "currencies" and today is not None:
-            self._keep("currency_rates", records.currency_rates(rows, today))
+        rows = [row for row in rows if not _is_skipped(entity, row)] if entity.skip else rows
+        is_twins = entity.twin is not None and bool(rows) and entity.id not in records.keys_of(rows[0])
+        method = entity.twin.method if is_twins and entity.twin else entity.method
+        self.keep(entity.table, rows, entity.constants, f"{method} {entity.part}")
+        if entity.table == "custom_fields":
+            definitions = [orjson.loads(bytes(row)) for row in rows]
+            for table, types in records.custom_field_types(definitions).items():
+                self._types.setdefault(table, {}).update(types)
+            self._keep_made("custom_field_options", records.custom_field_options(definitions))
+        elif entity.table == "currencies":
+            currencies = [orjson.loads(bytes(row)) for row in rows]
+            self._keep_made("currency_rates", records.currency_rates(currencies, today))
+
+    def keep(self, table: str, rows: Sequence[Row], given: Mapping[str, str], source: str) -> None:
+        """Take rows of a table, values of columns that they lack, and what tells apart rows with other keys."""
+        if not rows:
+            return
+        self.rows_read[table] += len(rows)
+        self.size += len(rows)
+        self._rows.setdefault(table, {}).setdefault(source, []).append((rows, given))
+
+    def _keep_made(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        self.keep(table, [Row(orjson.dumps(row)) for row in rows], {}, "")
 
     def commit(self) -> None:
         """Load what was taken, one table after the other, each in a transaction; create what is missing."""
@@ -393,29 +391,39 @@ class _Package:
             tables = {}
             for table in schema.TABLES:
                 empty = self._to_columns(table, [])
-                if table not in self._chunks and set(empty.column_names) <= present.get(table, set()):
+                if table not in self._rows and set(empty.column_names) <= present.get(table, set()):
                     continue
-                chunks = [empty, *self._chunks.get(table, [])]
-                rows = pa.concat_tables(chunks, promote_options="default").combine_chunks()
-                tables[table] = _last_of_each_key(table, rows)
-                if tables[table].num_rows:
-                    new, changed = _count_differences(warehouse, table, tables[table], present.get(table, set()))
-                    self.rows_new[table] += new
+                read = [self._to_columns(table, chunks) for chunks in self._rows.pop(table, {}).values()]
+                rows = pa.concat_tables([empty, *read], promote_options="default").combine_chunks()
+                rows = _last_of_each_key(table, rows)
+                known = 0
+                if rows.num_rows:
+                    known, changed = _count_differences(warehouse, table, rows, present.get(table, set()))
+                    self.rows_new[table] += _countable(table, rows) - known
                     self.rows_changed[table] += changed
+                tables[table] = (rows, known > 0)
         if tables:
             self.pipeline.run(bitrix24(tables), loader_file_format="parquet")
-        self._chunks, self.size = {}, 0
+        self._rows, self.size = {}, 0
 
-    def _keep(self, table: str, rows: Sequence[Row]) -> None:
-        if not rows:
-            return
-        self.rows_read[table] += len(rows)
-        self.size += len(rows)
-        self._chunks.setdefault(table, []).append(self._to_columns(table, rows))
+    def _to_columns(self, table: str, chunks: Sequence[tuple[Sequence[Row], Mapping[str, str]]]) -> pa.Table:
+        rows = [row for some, _ in chunks for row in some]
+        given = {
+            name: [values.get(name) for some, values in chunks for _ in some]
+            for name in dict.fromkeys(name for _, values in chunks for name in values)
+        }
+        return self.writer.to_columns(
+            table,
+            rows,
+            loaded_at=records.to_instant_text(self.as_of),
+            custom_fields=self._types.get(table),
+            given=given,
+        )
 
-    def _to_columns(self, table: str, rows: Sequence[Row]) -> pa.Table:
-        loaded_at = records.to_instant_text(self.as_of)
-        return records.to_columns(table, rows, loaded_at=loaded_at, custom_fields=self._codes.get(table, ()))
+
+def _is_skipped(entity: Entity, row: Row) -> bool:
+    values = {records.to_column_name(key): value for key, value in orjson.loads(bytes(row)).items()}
+    return any(values.get(column) in skipped for column, skipped in entity.skip.items())
 
 
 def _present_columns(warehouse: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
@@ -430,49 +438,60 @@ def _present_columns(warehouse: duckdb.DuckDBPyConnection) -> dict[str, set[str]
 
 def _last_of_each_key(table: str, rows: pa.Table) -> pa.Table:
     """Keep the row that was read last of each key: a row can come both from a first load and from the changes."""
-    if table == PRODUCT_ROWS.table:
+    if table in schema.WITH_EMPTY_OWNERS or not rows.num_rows:
         return rows
-    keys = zip(*(rows.column(name).to_pylist() for name in schema.KEYS[table]), strict=True)
-    last = {key: number for number, key in enumerate(keys)}
-    return rows if len(last) == rows.num_rows else rows.take(sorted(last.values()))
+    keys = list(schema.KEYS[table])
+    numbered = rows.select(keys).append_column("number", pa.array(range(rows.num_rows)))
+    last = numbered.group_by(keys).aggregate([("number", "max")]).column("number_max")
+    return rows if len(last) == rows.num_rows else rows.take(last.take(pc.sort_indices(last)))
+
+
+def _countable(table: str, rows: pa.Table) -> int:
+    """How many rows there are; an owner without product rows is kept as one without an id."""
+    if table not in schema.WITH_EMPTY_OWNERS:
+        return int(rows.num_rows)
+    return int(pc.sum(pc.is_valid(rows.column("id"))).as_py())
 
 
 def _count_differences(
     warehouse: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, present: set[str]
 ) -> tuple[int, int]:
-    """Count the rows whose key the raw table lacks, and those that it has with other values."""
-    if table == PRODUCT_ROWS.table:
-        rows = rows.filter(pc.is_valid(rows.column("id")))
+    """Count the rows whose key the raw table has, and how many of them it has with other values."""
     if not present:
-        return rows.num_rows, 0
-    keys = ("owner_id", "id") if table == PRODUCT_ROWS.table else schema.KEYS[table]
-    compared = [name for name in rows.column_names if name in present and name not in (*keys, *BOOKKEEPING)]
+        return 0, 0
+    keys = (*schema.KEYS[table], *(("id",) if table in schema.WITH_EMPTY_OWNERS else ()))
+    on = " and ".join(f'incoming."{name}" = loaded."{name}"' for name in keys)
+    join = f'from incoming join "{DATASET}"."{table}" as loaded on {on}'
+    compared = [name for name in rows.column_names if name in present and name not in (*keys, "_loaded_at")]
     # a column that only one side has differs where it holds a value
     added = [name for name in rows.column_names if name not in present]
     lost = sorted(name for name in present - set(rows.column_names) if not name.startswith("_dlt"))
     differs = [f'incoming."{name}" is distinct from loaded."{name}"' for name in compared]
     differs += [f'incoming."{name}" is not null' for name in added]
     differs += [f'loaded."{name}" is not null' for name in lost]
-    on = " and ".join(f'incoming."{name}" = loaded."{name}"' for name in keys)
     warehouse.register("incoming", rows)
     try:
-        found = warehouse.execute(
-            f"select count(*), count(*) filter (where {' or '.join(differs)}) "  # noqa: S608  names come from our schema
-            f'from incoming join "{DATASET}"."{table}" as loaded on {on}'
-        ).fetchone()
+        known = _count(warehouse, f"select count(*) {join}")
+        if not known:
+            return 0, 0  # as in a first load: nothing else of the table has to be looked at
+        return known, _count(warehouse, f"select count(*) {join} where {' or '.join(differs)}")
     finally:
         warehouse.unregister("incoming")
-    known, changed = found or (0, 0)
-    return rows.num_rows - known, changed
 
 
-def _reports(plans: Iterable[_Plan], package: _Package) -> list[EntityReport]:
+def _count(warehouse: duckdb.DuckDBPyConnection, sql: str) -> int:
+    found = warehouse.execute(sql).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _reports(plans: Iterable[_Plan], package: Package) -> list[EntityReport]:
     reports: dict[str, EntityReport] = {}
     for plan in plans:
         table = plan.entity.table
         report = reports.setdefault(table, EntityReport(table, plan.mode, plan.window_from, plan.after_id))
-        _charge(report, plan.walks)
-        report.note = report.note or next((walk.note for walk in plan.walks if walk.note), "")
+        charge(report, plan.walks)
+        warnings = [walk.warning for walk in plan.walks if isinstance(walk, KeysetWalk)]
+        report.note = report.note or next(filter(None, [*(walk.note for walk in plan.walks), *warnings]), "")
         if plan.is_tracked:
             report.watermark = plan.position().watermark
     for derived in ("custom_field_options", "currency_rates"):
@@ -484,7 +503,8 @@ def _reports(plans: Iterable[_Plan], package: _Package) -> list[EntityReport]:
     return list(reports.values())
 
 
-def _charge(report: EntityReport, walks: Iterable[Walk]) -> None:
+def charge(report: EntityReport, walks: Iterable[Walk]) -> None:
+    """Add what walks cost to a report."""
     for usage in (walk.usage for walk in walks):
         report.requests += usage.requests
         report.commands += usage.commands

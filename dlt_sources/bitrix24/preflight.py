@@ -1,13 +1,15 @@
 """What a portal says about itself before anything is read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+
+import orjson
 
 from dlt_sources.bitrix24.client import BitrixClient, Command
 from dlt_sources.bitrix24.entities import ENTITIES, Family
-from dlt_sources.bitrix24.errors import PortalError
-from dlt_sources.bitrix24.walks import Reader, SingleCall, row_id, rows_at
+from dlt_sources.bitrix24.errors import ConfigurationError, PortalError
+from dlt_sources.bitrix24.walks import Reader, SingleCall, read_page
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class PortalFacts:
     Attributes:
         as_of: the portal's clock when it answered first, UTC.
         utc_offset: offset that the portal writes its times with.
-        user_name: owner of the webhook; "" if the portal keeps it to itself.
+        user_id: of the webhook's owner; `user_name` his name; both "" if the portal keeps them to itself.
         is_admin: whether he may manage the portal; others see only what their rights show. None if it is not told.
         scopes: permissions of the webhook; None if the portal does not tell.
         base_currency: ISO code, None if the portal does not tell.
@@ -29,6 +31,7 @@ class PortalFacts:
 
     as_of: datetime
     utc_offset: timedelta
+    user_id: str
     user_name: str
     is_admin: bool | None
     scopes: frozenset[str] | None
@@ -37,6 +40,40 @@ class PortalFacts:
     max_ids: Mapping[str, int]
     operating_s: Mapping[str, float]
     refused: Mapping[str, str]
+
+    @property
+    def rights(self) -> "Rights":
+        """What the webhook may see."""
+        return Rights(self.user_id, self.is_admin, None if self.scopes is None else tuple(sorted(self.scopes)))
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What decides which rows a webhook sees. Rows that nobody may see any more look like deleted ones."""
+
+    user_id: str
+    is_admin: bool | None
+    scopes: tuple[str, ...] | None
+
+    def to_json(self) -> str:
+        """Return it as text for the ledger."""
+        return orjson.dumps(asdict(self)).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> "Rights":
+        """Read what `to_json` wrote."""
+        values = orjson.loads(text)
+        scopes = values["scopes"]
+        return cls(values["user_id"], values["is_admin"], None if scopes is None else tuple(scopes))
+
+    def less_than(self, before: "Rights") -> str:
+        """Say what was lost since then, "" if nothing was."""
+        if before.is_admin and not self.is_admin:
+            return "the webhook's owner is no administrator any more"
+        if not self.is_admin and self.user_id != before.user_id:
+            return "the webhook belongs to somebody else, who is no administrator"
+        lost = sorted(set(before.scopes or ()) - set(self.scopes or ())) if self.scopes is not None else []
+        return f"the webhook lost the scope {', '.join(lost)}" if lost else ""
 
 
 def inspect(client: BitrixClient, *, dictionaries: bool = False) -> PortalFacts:
@@ -76,12 +113,12 @@ def inspect(client: BitrixClient, *, dictionaries: bool = False) -> PortalFacts:
     max_ids, operating_s = {}, {}
     for entity, call in newest:
         if call.answer is not None:
-            rows = rows_at(call.answer.result, entity.path, entity.method)
-            max_ids[entity.table] = max((row_id(row, entity.id, entity.method) for row in rows), default=0)
-            operating_s[entity.table] = call.answer.operating_s
-    return PortalFacts(
+            max_ids[entity.name] = max(read_page(call.answer, entity).ids, default=0)
+            operating_s[entity.name] = call.answer.operating_s
+    facts_of_portal = PortalFacts(
         as_of=as_of.astimezone(UTC),
         utc_offset=as_of.utcoffset() or timedelta(),
+        user_id=str(profile.get("ID") or ""),
         user_name=" ".join(str(profile.get(key) or "") for key in ("NAME", "LAST_NAME")).strip(),
         is_admin=admin if isinstance(admin, bool) else None,
         scopes=frozenset(str(scope) for scope in scopes) if isinstance(scopes, list) else None,
@@ -91,6 +128,20 @@ def inspect(client: BitrixClient, *, dictionaries: bool = False) -> PortalFacts:
         operating_s=operating_s,
         refused={entity.table: call.note for entity, call in (*newest, *small) if call.note},
     )
+    _check_other_webhooks(client, facts_of_portal.rights)
+    return facts_of_portal
+
+
+def _check_other_webhooks(client: BitrixClient, rights: Rights) -> None:
+    """Several webhooks read one table, so one that sees less would leave gaps in it."""
+    for lane in list(client.lanes)[1:]:
+        profile, scopes = client.call("profile", lane=lane).result, client.call("scope", lane=lane).result
+        own = Rights(str(profile.get("ID") or ""), profile.get("ADMIN"), tuple(sorted(map(str, scopes))))
+        if lost := own.less_than(rights) or rights.less_than(own):
+            raise ConfigurationError(
+                f"The webhooks of BITRIX24_WEBHOOK_URL have different rights ({lost}; number {lane + 1}). Rows that "
+                "one of them may not see would be missing: let an administrator make all of them, with the same scopes."
+            )
 
 
 def _instant(server_time: object) -> datetime:

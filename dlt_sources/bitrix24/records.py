@@ -1,4 +1,4 @@
-"""Pure functions from the portal's rows to columns of text."""
+"""From the portal's rows, as they came, to columns of text."""
 
 import hashlib
 import re
@@ -8,16 +8,23 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+import duckdb
+import msgspec
+import numpy as np
 import orjson
 import pyarrow as pa
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
-from dlt_sources.bitrix24 import schema
+from dlt_sources.bitrix24 import privacy, schema
 from dlt_sources.bitrix24.errors import PortalError
+from dlt_sources.bitrix24.schema import CUSTOM_FIELD_PREFIX
 
 Row = Mapping[str, Any]
+Json = bytes | msgspec.Raw
 
-CUSTOM_FIELD_PREFIX = "UF_"
+ALL_CUSTOM_FIELDS = "custom_fields"  # the column that holds all of them as JSON
+KEY_SAMPLE = 25  # of so many rows one tells the keys
+BATCH_ROWS = 20_480  # a share of work for one of DuckDB's threads
 
 
 @lru_cache(maxsize=10_000)
@@ -32,23 +39,151 @@ def to_column_name(key: str) -> str:
         return str(NamingConvention().normalize_identifier(key))
     if re.fullmatch("[A-Z0-9]+(_[A-Z0-9]+)*", key):
         return key.lower()
-    digest = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
-    return re.sub("[^a-z0-9]+", "_", key.lower()).strip("_") + "_" + digest[:8]
+    return re.sub("[^a-z0-9]+", "_", key.lower()).strip("_") + "_" + md5(key)[:8]
 
 
-def to_text(value: Any) -> str | None:
-    """Return a value as the portal sent it: numbers keep their digits, lists and objects are JSON, NUL is removed."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return value.replace("\0", "") if "\0" in value else value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    text = orjson.dumps(value).decode()
-    # the sign may also be a written backslash, so only a look inside tells
-    return orjson.dumps(_without_nul(value)).decode() if "\\u0000" in text else text
+def to_camel(column: str) -> str:
+    """Return a column's key in the new methods: `entity_type_id` is `entityTypeId`."""
+    first, *rest = column.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def md5(text: str) -> str:
+    """Return the MD5 of a text; it tells texts apart and hides nothing."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def to_instant_text(instant: datetime) -> str:
+    """Return an instant as UTC ISO 8601 text, as `_loaded_at` holds it."""
+    return instant.astimezone(UTC).isoformat()
+
+
+class ColumnWriter:
+    """Turns rows of JSON into columns of text, inside of an in-memory DuckDB: no Python object for a value.
+
+    Numbers keep their digits, lists and objects are JSON, booleans `true` or `false`, JSON null and an absent key NULL.
+    NUL characters are taken out.
+
+    Args:
+        mode: what becomes of personal data, before anything reaches a disk.
+        key: of its hashes.
+    """
+
+    def __init__(self, mode: privacy.PersonalData = "keep", key: bytes = b"") -> None:
+        # nothing may be spilled to a disk as it was sent
+        self._con = duckdb.connect(config={"temp_directory": "", "memory_limit": "2GB"})
+        self._mode = mode
+        if mode != "keep":
+            privacy.prepare(self._con, key)
+
+    def to_columns(
+        self,
+        table: str,
+        rows: Sequence[Json],
+        *,
+        loaded_at: str,
+        custom_fields: Mapping[str, str] | None = None,
+        given: Mapping[str, Sequence[str | None]] | None = None,
+    ) -> pa.Table:
+        """Turn rows of one raw table into its declared columns, all text.
+
+        Args:
+            table: raw table, a key of `schema.TABLES`.
+            rows: JSON objects as the portal sent them; keys that are not declared are dropped.
+            loaded_at: instant of the run, as `to_instant_text` writes it.
+            custom_fields: code (`UF_CRM_…`) to type of those that get a column even if no row has them.
+            given: values of columns that the rows lack.
+        Returns:
+            the declared columns, those of custom fields where the table has them, `_loaded_at`, `_deleted_at`.
+            Columns of the key are not nullable.
+        Raises:
+            PortalError: a row lacks a part of its key.
+        """
+        data = b"".join(rows)
+        if b"\\u0000" in data:  # DuckDB would keep the NUL that the escape stands for
+            rows = list(map(_storable, rows))
+            data = b"".join(rows)
+        keys = _keys(rows, data)
+        kinds = dict(custom_fields or {})
+        codes = [key for key in keys if key.startswith(CUSTOM_FIELD_PREFIX)]
+        given = dict(given or {})
+        names = {name: _upper_or_camel(name, keys) for name in schema.TABLES[table]}
+        names |= {to_column_name(key): key for key in keys if to_column_name(key) in names}
+        names |= {name: key for name, key in schema.ITEM_NAMES.items() if name in names and key in keys}
+        if table in schema.WITH_CUSTOM_FIELDS:
+            names |= {to_column_name(code): code for code in [*sorted(kinds), *codes]}
+        selected = {
+            name: self._value(table, name, key, kinds.get(key)) for name, key in names.items() if name not in given
+        }
+        if table == "deals" and "updatedTime" in keys:
+            selected |= {name: f"nullif({selected[name]}, '0')" for name in schema.ZERO_IS_NULL}
+        if ALL_CUSTOM_FIELDS in selected:
+            values = (self._value(table, to_column_name(code), code, kinds.get(code)) for code in codes)
+            pairs = (f"{_literal(code)}, {value}" for code, value in zip(codes, values, strict=True))
+            selected[ALL_CUSTOM_FIELDS] = f"cast(json_object({', '.join(pairs)}) as varchar)"
+        found = self._select(selected, [*names.values(), *codes], rows, data)
+        arrays = {name: pa.array(given[name], pa.string()) if name in given else found.column(name) for name in names}
+        arrays["_loaded_at"] = pa.repeat(pa.scalar(loaded_at), len(rows))
+        arrays["_deleted_at"] = pa.nulls(len(rows), pa.string())
+        for name in schema.KEYS[table]:
+            if arrays[name].null_count:
+                raise PortalError(
+                    f"The portal sent a row of {table} without its {name}, which tells it from the others."
+                )
+        fields = [pa.field(name, pa.string(), nullable=name not in schema.KEYS[table]) for name in arrays]
+        return pa.table(list(arrays.values()), schema=pa.schema(fields))
+
+    def _value(self, table: str, column: str, key: str, kind: str | None) -> str:
+        """SQL of the text that is stored of a key's value."""
+        treated = privacy.expression(table, column, self._mode, kind)
+        return (treated or "{value}").replace("{value}", f"r.{_quoted(key)}")
+
+    def _select(self, selected: Mapping[str, str], keys: Iterable[str], rows: Sequence[Json], data: bytes) -> pa.Table:
+        """Read columns, given as SQL, from the rows' keys."""
+        shape = _literal(orjson.dumps(dict.fromkeys(keys, "VARCHAR")).decode())
+        columns = ", ".join(f"{value} as {_quoted(name)}" for name, value in selected.items())
+        sql = f"select {columns} from (select json_transform(line, {shape}) as r from lines)"  # noqa: S608
+        self._con.register("lines", _lines(rows, data))
+        try:
+            return self._con.execute(sql).to_arrow_table()
+        finally:
+            self._con.unregister("lines")
+
+
+def _lines(rows: Sequence[Json], data: bytes) -> pa.Table:
+    """Lay a column `line` over the rows' bytes, in batches that DuckDB's threads can share."""
+    lengths = np.fromiter((memoryview(row).nbytes for row in rows), dtype=np.int64, count=len(rows))
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    lines = pa.LargeStringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(data))
+    batches = [lines.slice(start, BATCH_ROWS) for start in range(0, len(rows), BATCH_ROWS)]
+    return pa.table({"line": pa.chunked_array(batches, pa.large_string())})
+
+
+keys_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode  # of one row
+
+
+def _keys(rows: Sequence[Json], data: bytes) -> dict[str, None]:
+    """Return every key of the rows that is a custom field's, and how the others are spelled.
+
+    The rows of one list have the same keys but for empty ones; custom fields are never left out. So a few rows tell
+    all keys, if the rows hold as many codes as that: if not (a field was added between two pages), each is looked at.
+    """
+    keys = dict.fromkeys(chain.from_iterable(map(keys_of, rows[::KEY_SAMPLE])))
+    codes = sum(key.startswith(CUSTOM_FIELD_PREFIX) for key in keys)
+    if not keys or data.count(b'"UF_') != codes * len(rows):
+        keys = dict.fromkeys(chain.from_iterable(map(keys_of, rows)))
+    return keys
+
+
+def _upper_or_camel(name: str, keys: Collection[str]) -> str:
+    """Return the key of a column that no row may have: an old method's if the rows are spelled so."""
+    if any(key.isupper() for key in keys if not key.startswith(CUSTOM_FIELD_PREFIX)) or not keys:
+        return name.upper()
+    return to_camel(name)
+
+
+def _storable(row: Json) -> bytes:
+    return orjson.dumps(_without_nul(orjson.loads(bytes(row))))
 
 
 def _without_nul(value: Any) -> Any:
@@ -61,56 +196,34 @@ def _without_nul(value: Any) -> Any:
     return value
 
 
-def to_instant_text(instant: datetime) -> str:
-    """Return an instant as UTC ISO 8601 text, as `_loaded_at` holds it."""
-    return instant.astimezone(UTC).isoformat()
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
-def to_columns(table: str, rows: Sequence[Row], *, loaded_at: str, custom_fields: Collection[str] = ()) -> pa.Table:
-    """Turn rows of one raw table into its declared columns, all text.
-
-    Args:
-        table: raw table, a key of `schema.TABLES`.
-        rows: rows as the portal sent them; keys that are not declared are dropped, absent ones are null.
-        loaded_at: instant of the run, as `to_instant_text` writes it.
-        custom_fields: codes (`UF_CRM_…`) that get a column even if no row has them.
-    Returns:
-        the declared columns, those of custom fields where the table has them, `_loaded_at`, `_deleted_at`.
-        Columns of the key are not nullable.
-    Raises:
-        PortalError: a row lacks a part of its key.
-    """
-    columns: dict[str, list[str | None] | None] = dict.fromkeys(schema.TABLES[table])
-    with_custom_fields = table in schema.WITH_CUSTOM_FIELDS
-    if with_custom_fields:
-        columns |= dict.fromkeys(to_column_name(code) for code in sorted(custom_fields))
-    for key in dict.fromkeys(chain.from_iterable(rows)):
-        name = to_column_name(key)
-        if name in columns or (with_custom_fields and key.startswith(CUSTOM_FIELD_PREFIX)):
-            columns[name] = [to_text(row.get(key)) for row in rows]
-    columns["_loaded_at"] = [loaded_at] * len(rows)
-    columns["_deleted_at"] = None
-    keys = schema.KEYS[table]
-    for name in keys:
-        if rows and None in (columns[name] or [None]):
-            raise PortalError(f"The portal sent a row of {table} without its {name}, which tells it from the others.")
-    return pa.table(
-        [
-            pa.nulls(len(rows), pa.string()) if values is None else pa.array(values, pa.string())
-            for values in columns.values()
-        ],
-        schema=pa.schema([pa.field(name, pa.string(), nullable=name not in keys) for name in columns]),
-    )
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
-def custom_field_codes(definitions: Iterable[Row]) -> dict[str, set[str]]:
-    """Return the codes that definitions declare, by raw table."""
-    tables = {"CRM_LEAD": "leads", "CRM_DEAL": "deals", "CRM_CONTACT": "contacts", "CRM_COMPANY": "companies"}
-    codes: dict[str, set[str]] = {table: set() for table in tables.values()}
+_TABLE_OF = {
+    "CRM_LEAD": "leads",
+    "CRM_DEAL": "deals",
+    "CRM_CONTACT": "contacts",
+    "CRM_COMPANY": "companies",
+    "CRM_QUOTE": "quotes",
+    "CRM_SMART_INVOICE": "smart_invoices",
+}
+
+
+def custom_field_types(definitions: Iterable[Row]) -> dict[str, dict[str, str]]:
+    """Return the types of the fields that definitions declare, by raw table and code."""
+    types: dict[str, dict[str, str]] = {}
     for row in definitions:
-        if row.get("ENTITY_ID") in tables and row.get("FIELD_NAME"):
-            codes[tables[row["ENTITY_ID"]]].add(row["FIELD_NAME"])
-    return codes
+        entity = row.get("ENTITY_ID") or row.get("entityId") or ""
+        code = row.get("FIELD_NAME") or row.get("fieldName")
+        table = _TABLE_OF.get(entity) or ("process_items" if re.fullmatch(r"CRM_\d+", entity) else None)
+        if table and code:
+            types.setdefault(table, {})[code] = str(row.get("USER_TYPE_ID") or row.get("userTypeId") or "")
+    return types
 
 
 def custom_field_options(definitions: Iterable[Row]) -> list[dict[str, Any]]:
@@ -131,8 +244,3 @@ def _rows_of(value: Any) -> list[Row]:
 def currency_rates(currencies: Iterable[Row], seen: date) -> list[dict[str, Any]]:
     """Return today's rates: the portal keeps only the current ones, so each day's are kept under their day."""
     return [{**row, "SEEN_DATE": seen.isoformat()} for row in currencies]
-
-
-def product_rows(owner_id: int, owner_date_modify: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return an owner's product rows with the state of the owner they belong to; one row without id if it has none."""
-    return [{**row, "ownerId": owner_id, "_owner_date_modify": owner_date_modify} for row in rows or [{}]]

@@ -65,6 +65,10 @@ class Webhook:
         """URL of a method, secret included: for the HTTP client alone."""
         return f"{self.scheme}://{self.host}/rest/{self.user_id}/{self.code}/{method}"
 
+    def endpoint_v3(self, method: str) -> str:
+        """URL of a method of REST 3.0, secret included: for the HTTP client alone."""
+        return f"{self.scheme}://{self.host}/rest/api/{self.user_id}/{self.code}/{method}"
+
     def moved_to(self, location: str) -> "Webhook":
         """Return the same webhook on the host that a redirect names; the redirect's path is not used.
 

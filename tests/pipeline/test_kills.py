@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 PHASES = {
     "extract": ("deal_stage_history ...", 0.0),
     "load": ("time_entries ...", 1.5),
-    "product rows": ("deal_product_rows ...", 1.0),
+    "product rows": ("product_rows ...", 1.0),
     "dbt": ("dbt ...", 4.0),
     "publish": ("publish ...", 0.3),
 }

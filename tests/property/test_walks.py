@@ -1,8 +1,9 @@
 import random
 from typing import Any
 
+import orjson
 import pytest
-from bitrix24_double import PortalDouble, Refusal, rows
+from bitrix24_double import PortalDouble, Refusal, page, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +28,7 @@ def read(portal: PortalDouble, *walks: KeysetWalk) -> dict[int, list[int]]:
     for brought in Reader(portal.client()).read(list(walks)):
         for walk, taken in brought:
             number = next(n for n, candidate in enumerate(walks) if candidate is walk)
-            arrived[number] += [int(row["ID"]) for row in taken]
+            arrived[number] += [int(orjson.loads(bytes(row))["ID"]) for row in taken]
     return arrived
 
 
@@ -38,9 +39,9 @@ def test_every_item_arrives_once_and_in_order(ids: set[int], knows_max: bool) ->
     portal = PortalDouble()
     portal.lists["crm.deal.list"] = rows(ids)
     walk = KeysetWalk(DEALS, max_id=max(ids, default=0) if knows_max else None)
-    assert read(portal, walk) == {0: sorted(ids)}
+    assert {0: sorted(read(portal, walk)[0])} == {0: sorted(ids)}
     assert walk.done
-    assert walk.last_id == max(ids, default=0)
+    assert walk.left == ((max(ids, default=0), None),)
 
 
 @given(first=id_sets, second=id_sets)
@@ -128,18 +129,35 @@ def test_a_list_in_another_order_is_refused() -> None:
 
 
 def test_long_walks_fill_batches() -> None:
-    """Request economy: 5 000 rows whose highest id is known take two batches of fifty pages and one to see the end."""
+    """Request economy: six places are tried first, the end is seen with them, and dense pages leave nothing over."""
     portal = PortalDouble()
     portal.lists["crm.deal.list"] = rows(range(1, 5001))
     read(portal, KeysetWalk(DEALS, max_id=5000))
-    assert [len(batch) for batch in portal.batches] == [50, 50, 1]
+    assert [len(batch) for batch in portal.batches] == [7, 50, 44]
 
 
 def test_pages_behind_a_short_one_are_thrown_away() -> None:
     """The portal answers a reference that does not resolve with the start of the table."""
     portal = PortalDouble()
-    portal.lists["crm.deal.list"] = rows(range(1, 31))
+    portal.lists["crm.deal.list"] = rows(range(1, 81))
     answered: list[dict[str, Any]] = []
     portal.before_command = lambda: answered.append({})
-    assert read(portal, KeysetWalk(DEALS)) == {0: list(range(1, 31))}
-    assert len(answered) == 2  # the second page was asked for, and it held rows 1 to 30 again
+    assert read(portal, KeysetWalk(DEALS)) == {0: list(range(1, 81))}
+    assert len(answered) == 5  # four more pages were asked for; behind the first of them rows 1 to 50 came again
+
+
+def test_a_reference_behind_the_last_page_may_be_refused() -> None:
+    """Some methods refuse what does not resolve; while other pieces are unread, that is no refusal of the list."""
+    portal = PortalDouble()
+    table = rows(range(1, 151, 3))
+
+    def answer(params: dict[str, Any]) -> Any:
+        if not isinstance(params["filter"][">ID"], str):
+            raise Refusal("INVALID_ARG_VALUE", "Invalid filter: value of 'ID' must be a string or a number")
+        return {"items": page(table, params)}
+
+    portal.handlers["crm.stagehistory.list"] = answer
+    # three pages for the ids up to 150, and what came since; a batch has no room for the last of some walks
+    walks = [KeysetWalk(HISTORY, max_id=150) for _ in range(16)]
+    assert read(portal, *walks) == dict.fromkeys(range(16), sorted(table))
+    assert all(walk.note == "" for walk in walks)

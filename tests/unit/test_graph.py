@@ -12,6 +12,13 @@ from orchestration.dbt import reason
 from orchestration.definitions import defs
 
 RAW = {dg.AssetKey(["bitrix24", table]) for table in TABLES} | {dg.AssetKey(["files", table]) for table in FILES}
+# declared ahead of the models that will read them; a table leaves this list with its first reader
+NOT_USED_YET = {
+    "quotes", "smart_invoices", "smart_invoice_stage_history", "process_types", "process_items",
+    "process_stage_history", "deal_contacts", "contact_companies", "payments", "order_entities", "catalogs",
+    "products", "product_sections", "product_prices", "workgroups", "requisites", "addresses", "openline_configs",
+    "task_history", "openline_sessions", "calendar_events", "work_time_records",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +39,10 @@ def test_every_published_table_has_a_raw_ancestor(graph: Any) -> None:
 
 def test_every_raw_table_has_a_descendant(graph: Any) -> None:
     """A raw table that nothing reads costs the portal requests for nothing."""
-    used = set().union(*(graph.get_ancestor_asset_keys(key) for key in published(graph)))
-    assert not RAW - used
+    ancestors = set().union(*(graph.get_ancestor_asset_keys(key) for key in published(graph)))
+    # by a model: that quotes say whose product rows are to be read shows them to nobody
+    used = set().union(*(graph.get(key).parent_keys for key in ancestors - RAW))
+    assert RAW - used == {dg.AssetKey(["bitrix24", table]) for table in NOT_USED_YET}
 
 
 def test_every_data_test_is_an_asset_check(graph: Any) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dlt_sources.bitrix24.details import DETAILS, Moment, Owner, OwnerRead
 from dlt_sources.bitrix24.load import EntityReport, Position
+from dlt_sources.bitrix24.preflight import Rights
+from dlt_sources.bitrix24.sweep import Bucket, Check
 from warehouse.duckdb_file import open_warehouse
 from warehouse.errors import PortalMismatch, WarehouseBusy, WarehouseError
 from warehouse.ledger import Ledger, column_name, read_status
@@ -150,13 +153,11 @@ def test_a_renamed_portal_is_the_same_portal(ledger: Ledger) -> None:
 def test_positions_survive_the_process_as_they_were(ledger: Ledger, path: Path) -> None:
     """Every field decides what the next run reads."""
     ledger.start_run("r1", NOON)
-    deals = Position(watermark=NOON, backfill_id=700, backfill_done=False, last_id=0, wide_date=date(2026, 6, 15))
-    calls = Position(watermark=None, backfill_id=0, backfill_done=True, last_id=91, wide_date=None)
+    deals = Position(NOON, left=((700, 1400), (2100, None)), is_complete=False, wide_date=date(2026, 6, 15))
+    calls = Position(watermark=None, left=((91, None),), is_complete=True, wide_date=None)
     ledger.save({"deals": deals, "calls": calls}, [])
     assert Ledger(path).positions() == {"deals": deals, "calls": calls}
-    moved = Position(
-        watermark=NOON + HOUR, backfill_id=1400, backfill_done=True, last_id=0, wide_date=date(2026, 6, 16)
-    )
+    moved = Position(NOON + HOUR, left=((2150, None),), is_complete=True, wide_date=date(2026, 6, 16))
     ledger.save({"deals": moved}, [])
     assert Ledger(path).positions() == {"deals": moved, "calls": calls}
     watermark = Ledger(path).positions()["deals"].watermark
@@ -193,19 +194,79 @@ def test_progress_and_totals_are_one_transaction(ledger: Ledger) -> None:
     broken = report("deals", rows_read=1)
     broken.requests = "many"  # type: ignore[assignment]
     with pytest.raises(duckdb.ConversionException):
-        ledger.save({"deals": Position(backfill_id=5)}, [broken])
+        ledger.save({"deals": Position(left=((5, None),))}, [broken])
     assert ledger.positions() == {}
 
 
 def test_an_older_ledger_gets_the_missing_columns(ledger: Ledger, path: Path) -> None:
-    """An upgrade must not need a new warehouse."""
+    """An upgrade must not need a new warehouse; what told its progress in another way is read again."""
     with duckdb.connect(path) as con:
         con.execute("create schema ops; create table ops.positions (entity varchar primary key, watermark timestamptz)")
         con.execute("insert into ops.positions values ('deals', '2026-06-15 12:00:00+03')")
-    assert ledger.positions()["deals"].watermark == NOON
+    assert ledger.positions() == {}
     ledger.start_run("r1", NOON)
-    ledger.save({"deals": Position(watermark=NOON, last_id=9)}, [])
+    ledger.save({"deals": Position(watermark=NOON, left=((9, None),))}, [])
     assert ledger.positions()["deals"].last_id == 9
+
+
+# proofs of completeness
+
+BUCKET = Bucket(0, 100_000, 2, "there", 2, "here")
+
+
+def test_a_proof_is_kept_with_its_run_and_buckets_are_the_latest(ledger: Ledger, path: Path) -> None:
+    """Buckets of an earlier check beside those of a later one would prove neither."""
+    later = Bucket(100_000, 200_000, 1, "a", 1, "a")
+    check = Check("deals", NOON, portal_ids=2, warehouse_ids=2, marked=3, healed=1, commands=4, buckets=[BUCKET, later])
+    ledger.save_checks("r1", [check, Check("leads", NOON, missing=[("7",)], extra=[("8",), ("9",)])])
+    ledger.save_checks("r2", [Check("deals", NOON + HOUR, note="refused", buckets=[later])])
+    columns = "run_id, entity, is_equal, portal_ids, missing, extra, marked, healed, commands, note"
+    assert query(path, f"select {columns} from ops.id_checks order by all") == [
+        ("r1", "deals", True, 2, 0, 0, 3, 1, 4, ""),
+        ("r1", "leads", False, 0, 1, 2, 0, 0, 0, ""),
+        ("r2", "deals", False, 0, 0, 0, 0, 0, 0, "refused"),
+    ]
+    assert query(path, "select run_id, entity, low, warehouse_hash from ops.id_buckets") == [
+        ("r2", "deals", 100_000, "a")
+    ]
+    assert ledger.checked_at() == {"deals": NOON + HOUR, "leads": NOON}
+    proofs = {proof.entity: proof for proof in read_status(path).proofs}
+    assert (proofs["deals"].equal_at, proofs["deals"].checked_at, proofs["deals"].note) == (
+        NOON,
+        NOON + HOUR,
+        "refused",
+    )
+    assert proofs["leads"].equal_at is None
+
+
+ADMIN = Rights("1", True, ("crm", "task"))
+
+
+def test_rights_are_judged_by_the_best_that_were_accepted(ledger: Ledger) -> None:
+    """Rights that were cut must not become the measure by being seen twice; more rights become it at once."""
+    less = Rights("1", True, ("crm",))
+    assert ledger.lost_rights(ADMIN) == ""
+    assert ledger.lost_rights(less) == ledger.lost_rights(less) == "the webhook lost the scope task"
+    assert ledger.lost_rights(ADMIN) == ""
+    ledger.accept_rights(less)
+    assert ledger.lost_rights(less) == ""
+    assert ledger.lost_rights(ADMIN) == ""
+    assert ledger.lost_rights(less) != ""
+
+
+def test_what_a_sync_left_of_a_list_is_remembered(ledger: Ledger) -> None:
+    """Other facts lie in the same table."""
+    ledger.changed_fact("personal_data", "x")
+    ledger.keep_fingerprints({"users": "a", "pipelines/2": "b"})
+    ledger.keep_fingerprints({"users": "c"})
+    assert ledger.fingerprints() == {"users": "c", "pipelines/2": "b"}
+
+
+def test_a_fact_that_changes_is_told_once(ledger: Ledger) -> None:
+    """The first value is no change."""
+    assert [ledger.changed_fact("mode", value) for value in ("hash", "hash", "drop", "drop")] == [
+        False, False, True, False,
+    ]  # fmt: skip
 
 
 # owners of product rows
@@ -223,33 +284,57 @@ insert into raw_bitrix24.deals values
     ('13', 'Y', '', 'm13', null, '2026-06-15T09:00:00Z'),
     ('14', 'Y', '2026-06-02T00:00:00+03:00', 'm14', '2026-06-15T09:00:00Z', '2026-06-15T09:00:00Z');
 """
-PRODUCT_ROWS = """
-create table raw_bitrix24.deal_product_rows (owner_id varchar, id varchar, _owner_date_modify varchar);
-insert into raw_bitrix24.deal_product_rows values
-    ('12', '1', 'm12'), ('12', '2', 'm12'), ('11', '3', 'before'), ('10', null, 'm10');
-"""
+DETAIL = next(detail for detail in DETAILS if detail.owners == "deals")
+MOMENT = Moment.of(NOON, "Europe/Moscow")
+
+
+def owners(ledger: Ledger, limit: int = 10, moment: Moment = MOMENT) -> list[tuple[int, str]]:
+    return [(owner.id, owner.version) for owner in ledger.owners_to_read(DETAIL, moment, limit)]
+
+
+def left(ledger: Ledger) -> int:
+    return ledger.save_coverage([DETAIL], MOMENT)["product_rows"]
 
 
 def test_nothing_is_owed_before_the_first_load(ledger: Ledger) -> None:
     """The first run asks before there are tables."""
-    assert ledger.owners_to_read(10) == []
-    assert ledger.owners_left() == 0
+    assert owners(ledger) == []
+    assert left(ledger) == 0
 
 
 def test_owners_come_latest_closed_first_then_newest(ledger: Ledger, path: Path) -> None:
     """Revenue by product needs closed deals first; instants are compared, not texts; deleted deals are left out."""
     run(path, DEALS)
     # 12 closed at 02:00 Moscow time, after 11 at 00:30; 13 does not say when
-    assert ledger.owners_to_read(10) == [(12, "m12"), (11, "m11"), (13, "m13"), (10, "m10"), (9, "m9")]
-    assert ledger.owners_to_read(2) == [(12, "m12"), (11, "m11")]
-    assert ledger.owners_left() == 5
+    assert owners(ledger) == [(12, "m12"), (11, "m11"), (13, "m13"), (10, "m10"), (9, "m9")]
+    assert owners(ledger, 2) == [(12, "m12"), (11, "m11")]
+    assert owners(ledger, 0) == []
+    assert left(ledger) == 5
 
 
 def test_owners_are_read_again_only_after_a_change(ledger: Ledger, path: Path) -> None:
     """11 changed since; 10 was read and has no rows; 9 and 13 were never read."""
-    run(path, DEALS + PRODUCT_ROWS)
-    assert ledger.owners_to_read(10) == [(11, "m11"), (13, "m13"), (9, "m9")]
-    assert ledger.owners_left() == 3
+    run(path, DEALS)
+    read = {12: ("m12", 2), 11: ("before", 1), 10: ("m10", 0)}
+    ledger.save_owners(
+        "product_rows", MOMENT, [OwnerRead(Owner("D", deal, version), rows) for deal, (version, rows) in read.items()]
+    )
+    # the same ids of another type, or another table, are other owners
+    ledger.save_owners("product_rows", MOMENT, [OwnerRead(Owner("L", 9, "m9"))])
+    ledger.save_owners("task_history", MOMENT, [OwnerRead(Owner("D", 13, "m13"))])
+    assert owners(ledger) == [(11, "m11"), (13, "m13"), (9, "m9")]
+    assert left(ledger) == 3
+    ledger.forget_owners()
+    assert left(ledger) == 5
+
+
+def test_refused_owners_come_last_and_after_a_day(ledger: Ledger, path: Path) -> None:
+    """At the head of the queue they would crowd out all others, run after run."""
+    run(path, DEALS)
+    ledger.save_owners("product_rows", MOMENT, [OwnerRead(Owner("D", 12, "m12"), refusal="no")])
+    assert (12, "m12") not in owners(ledger)
+    tomorrow = Moment.of(NOON + timedelta(days=1), "Europe/Moscow")
+    assert owners(ledger, moment=tomorrow)[-1] == (12, "m12")
 
 
 # names of custom fields

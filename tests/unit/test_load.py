@@ -11,7 +11,7 @@ from bitrix24_double import PortalDouble, Refusal
 from dlt_sources.bitrix24 import schema
 from dlt_sources.bitrix24.entities import ENTITIES
 from dlt_sources.bitrix24.errors import AccessError, ConfigurationError
-from dlt_sources.bitrix24.load import EntityReport, Position, load_portal, load_product_rows, make_pipeline
+from dlt_sources.bitrix24.load import EntityReport, Position, load_portal, make_pipeline
 
 FIRST = datetime(2026, 6, 15, 9, 0, tzinfo=UTC)
 OLD = "2026-01-10T12:00:00+03:00"
@@ -62,11 +62,6 @@ class Warehouse:
         )
         return {report.entity: report for report in reports}
 
-    def run_product_rows(self, owners: Sequence[tuple[int, str]], **options: Any) -> EntityReport:
-        return load_product_rows(
-            self.portal.client(), self.pipeline(), owners, as_of=FIRST, progress=lambda *_: None, **options
-        )
-
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.path)) as connection:
             return connection.execute(sql).fetchall()
@@ -107,7 +102,7 @@ def test_a_second_run_reads_what_changed_and_counts_it_exactly(warehouse: Wareho
     warehouse.set_deals(range(1, 121))
     first = warehouse.run()["deals"]
     assert (first.mode, first.rows_read, first.rows_new, first.rows_changed) == ("full", 120, 120, 0)
-    assert warehouse.ledger.kept["deals"] == Position(FIRST, 120, True, 0, date(2026, 6, 15))
+    assert warehouse.ledger.kept["deals"] == Position(FIRST, ((120, None),), True, date(2026, 6, 15))
 
     warehouse.set_deals([7], "2026-06-15T13:00:00+03:00", TITLE="Другое имя")
     warehouse.set_deals([121, 122], "2026-06-15T14:00:00+03:00")
@@ -128,33 +123,34 @@ def test_a_second_run_reads_what_changed_and_counts_it_exactly(warehouse: Wareho
 
 def test_a_run_on_another_day_looks_back_two_days(warehouse: Warehouse) -> None:
     """Rows that surface late (rights, clocks) are caught once a day."""
+    warehouse.set_deals([4])
     warehouse.run()
     warehouse.set_deals([5], "2026-06-14T10:00:00+03:00")
     report = warehouse.run(FIRST + timedelta(hours=14))["deals"]  # the next day in Moscow, not yet in UTC
     assert report.window_from == FIRST - timedelta(days=2)
-    assert warehouse.ids("deals") == [5]
+    assert warehouse.ids("deals") == [4, 5]
     assert warehouse.ledger.kept["deals"].wide_date == date(2026, 6, 16)
 
 
 def test_a_stopped_first_load_goes_on_behind_its_last_package(warehouse: Warehouse) -> None:
     """A kill costs at most one package, and nothing is missing in the end."""
-    warehouse.set_deals(range(1, 1001))
+    warehouse.set_deals(range(1, 5001))
     warehouse.ledger.crash_at = 2
     with pytest.raises(KeyboardInterrupt):
         warehouse.run(package_rows=100)
     place = warehouse.ledger.kept["deals"]
     assert place.watermark == FIRST
-    assert not place.backfill_done
+    assert not place.is_complete
     loaded = len(warehouse.ids("deals"))
-    assert 0 < loaded < 1000
-    assert place.backfill_id == loaded
+    assert 0 < loaded < 5000
+    assert place.left[0][0] > 0
 
     warehouse.set_deals([3], "2026-06-15T12:30:00+03:00", TITLE="поправлена")  # behind the place already
     report = warehouse.run(FIRST + timedelta(hours=1))["deals"]
-    assert report.after_id == loaded
-    assert (report.rows_read, report.rows_new, report.rows_changed) == (1000 - loaded + 1, 1000 - loaded, 1)
-    assert warehouse.ids("deals") == list(range(1, 1001))
-    assert warehouse.ledger.kept["deals"].backfill_done
+    assert report.after_id == place.left[0][0]
+    assert (report.rows_read, report.rows_new, report.rows_changed) == (5000 - loaded + 1, 5000 - loaded, 1)
+    assert warehouse.ids("deals") == list(range(1, 5001))
+    assert warehouse.ledger.kept["deals"].is_complete
 
 
 def test_a_package_left_behind_by_a_killed_run_is_dropped(warehouse: Warehouse) -> None:
@@ -182,14 +178,14 @@ def test_since_loads_recent_rows_and_leaves_the_rest_to_the_next_run(warehouse: 
     warehouse.run(since=since)
     assert warehouse.ids("deals") == [101, 102]
     assert warehouse.ids("deal_stage_history") == [101, 102]
-    assert not warehouse.ledger.kept["deals"].backfill_done
-    assert not warehouse.ledger.kept["deal_stage_history"].backfill_done
+    assert not warehouse.ledger.kept["deals"].is_complete
+    assert not warehouse.ledger.kept["deal_stage_history"].is_complete
 
     warehouse.run(FIRST + timedelta(hours=1))
     assert warehouse.ids("deals") == list(range(1, 103))
     assert warehouse.ids("deal_stage_history") == list(range(1, 103))
-    assert warehouse.ledger.kept["deals"].backfill_done
-    assert warehouse.ledger.kept["deal_stage_history"].backfill_done
+    assert warehouse.ledger.kept["deals"].is_complete
+    assert warehouse.ledger.kept["deal_stage_history"].is_complete
 
 
 def test_history_goes_on_from_its_last_id(warehouse: Warehouse) -> None:
@@ -316,84 +312,3 @@ def test_progress_ends_at_one(warehouse: Warehouse) -> None:
     assert shares[-1] == 1.0
     assert all(share is not None and 0 < share <= 1 for share in shares)
     assert len(shares) > 2
-
-
-def product_row(number: int, owner: int) -> dict[str, Any]:
-    return {"id": number, "ownerId": owner, "ownerType": "D", "productName": f"Товар {number}", "price": 833.33}
-
-
-def with_product_rows(warehouse: Warehouse, rows: Mapping[int, Sequence[int]]) -> None:
-    def answer(params: dict[str, Any]) -> Any:
-        where = params["filter"]
-        assert where["=ownerType"] == "D"
-        owner = int(where["=ownerId"])
-        after = int(where[">id"])
-        ids = [number for number in sorted(rows.get(owner, ())) if number > after][:50]
-        return {"productRows": [product_row(number, owner) for number in ids]}
-
-    warehouse.portal.handlers["crm.item.productrow.list"] = answer
-
-
-def test_product_rows_are_replaced_per_deal(warehouse: Warehouse) -> None:
-    """Rows that were removed from a deal go, other deals keep theirs, an empty deal leaves its mark."""
-    rows = {1: [10, 11], 2: [20], 3: []}
-    with_product_rows(warehouse, rows)
-    first = warehouse.run_product_rows([(3, OLD), (2, OLD), (1, OLD)])
-    assert (first.rows_read, first.rows_new, first.requests, first.commands) == (3, 3, 1, 3)
-
-    later = "2026-06-15T12:00:00+03:00"
-    rows[1] = [11, 12]
-    second = warehouse.run_product_rows([(1, later)])
-    assert (second.rows_read, second.rows_new, second.rows_changed) == (2, 1, 0)
-    found = warehouse.query(
-        "select owner_id, id, price, _owner_date_modify from raw_bitrix24.deal_product_rows order by owner_id, id"
-    )
-    assert found == [
-        ("1", "11", "833.33", later),
-        ("1", "12", "833.33", later),
-        ("2", "20", "833.33", OLD),
-        ("3", None, None, OLD),
-    ]
-
-
-def test_a_deal_with_more_than_fifty_product_rows_is_read_whole(warehouse: Warehouse) -> None:
-    """The second page is a command of its own."""
-    with_product_rows(warehouse, {1: range(1, 131), 2: [500]})
-    report = warehouse.run_product_rows([(1, OLD), (2, OLD)])
-    assert report.rows_new == 131
-    assert warehouse.query("select count(*) from raw_bitrix24.deal_product_rows where owner_id = '1'") == [(130,)]
-
-
-def test_product_rows_are_committed_in_packages(warehouse: Warehouse) -> None:
-    """A stopped run keeps whole packages, in the order of the list."""
-    with_product_rows(warehouse, {number: [number] for number in range(1, 301)})
-    seen: list[float | None] = []
-
-    def stop(table: str, rows: int, share: float | None) -> None:
-        seen.append(share)
-        if len(seen) == 4:
-            raise KeyboardInterrupt
-
-    owners = [(number, OLD) for number in range(300, 0, -1)]
-    with pytest.raises(KeyboardInterrupt):
-        load_product_rows(
-            warehouse.portal.client(), warehouse.pipeline(), owners, as_of=FIRST, progress=stop, package_owners=100
-        )
-    assert warehouse.query("select count(*), min(cast(owner_id as int)) from raw_bitrix24.deal_product_rows") == [
-        (100, 201)
-    ]
-    assert seen == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6])
-
-
-def test_a_deal_that_is_gone_does_not_stop_product_rows(warehouse: Warehouse) -> None:
-    """It was deleted between its own reading and that of its rows."""
-
-    def answer(params: dict[str, Any]) -> Any:
-        if params["filter"]["=ownerId"] == "2":
-            raise Refusal("NOT_FOUND", "Owner not found")
-        return {"productRows": []}
-
-    warehouse.portal.handlers["crm.item.productrow.list"] = answer
-    report = warehouse.run_product_rows([(1, OLD), (2, OLD), (3, OLD)])
-    assert report.note.startswith("1 deals not read")
-    assert warehouse.query("select owner_id from raw_bitrix24.deal_product_rows order by 1") == [("1",), ("3",)]

@@ -1,10 +1,12 @@
 """Settings: defaults, places, and errors that name the setting and never its value."""
 
+import stat
 from pathlib import Path
 
 import pytest
 
-from warehouse.errors import SettingsError
+from warehouse.errors import SettingsError, WarehouseError
+from warehouse.secret_file import personal_data_key
 from warehouse.settings import Settings, WarehousePaths
 
 NAMES = [name.upper() for name in Settings.model_fields]
@@ -26,7 +28,9 @@ def test_everything_has_a_default_that_works(tmp_path: Path) -> None:
     assert settings.warehouse_path == tmp_path / "warehouse/data/bitrix24.duckdb"
     assert settings.inputs_path == tmp_path / "inputs"
     assert (settings.reporting_tz, settings.reporting_currency) == ("Europe/Moscow", None)
-    assert (settings.product_rows_per_run, settings.publish_shrink_guard) == (25_000, 0.2)
+    assert (settings.personal_data, settings.personal_data_key) == ("hash", None)
+    assert (settings.product_rows_per_run, settings.details_per_run) == (25_000, 10_000)
+    assert settings.publish_shrink_guard == 0.2
 
 
 def test_everything_of_a_warehouse_lies_beside_it_under_its_stem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +43,7 @@ def test_everything_of_a_warehouse_lies_beside_it_under_its_stem(monkeypatch: py
         dbt=Path("/srv/crm/north.dbt"),
         dagster=Path("/srv/crm/north.dagster"),
         postgres=Path("/srv/crm/north.postgres"),
+        personal_data_key=Path("/srv/crm/north.key"),
     )
 
 
@@ -75,10 +80,13 @@ def test_the_old_code_of_the_rouble_is_understood(monkeypatch: pytest.MonkeyPatc
         ("BITRIX24_LIMIT_SHARE", "a lot-7c1"),
         ("BITRIX24_LIMIT_SHARE", "1.5000071"),
         ("PRODUCT_ROWS_PER_RUN", "-71"),
+        ("DETAILS_PER_RUN", "-72"),
         ("PUBLISH_SHRINK_GUARD", "20.71"),
         ("MARTS_POSTGRES_URL", "mysql://bi:s3cret-7c1@db/marts"),
         ("MARTS_POSTGRES_URL", "postgresql://bi:s3cret-7c1@[::1/marts"),
         ("MARTS_POSTGRES_URL", "postgresql://bi:s3cret-7c1@db"),
+        ("PERSONAL_DATA", "hush-7c1"),
+        ("PERSONAL_DATA_KEY", "short-7c1"),
         ("WAREHOUSE_PATH", "/srv/7c1/marts.duckdb"),
         ("WAREHOUSE_PATH", "/srv/7c1/north.lock"),
     ],
@@ -125,7 +133,57 @@ def test_secrets_stay_out_of_the_representation(monkeypatch: pytest.MonkeyPatch)
     """Settings end up in logs and in debuggers."""
     monkeypatch.setenv("BITRIX24_WEBHOOK_URL", "https://north.bitrix24.ru/rest/1/s3cret7c1/")
     monkeypatch.setenv("MARTS_POSTGRES_URL", "postgresql://bi:s3cret7c1@db/marts")
+    monkeypatch.setenv("PERSONAL_DATA_KEY", "a long s3cret7c1 key")
     settings = Settings()
     assert "s3cret7c1" not in f"{settings!r} {settings} {settings.model_dump()}"
     assert settings.bitrix24_webhook_url is not None
     assert settings.bitrix24_webhook_url.get_secret_value().endswith("/s3cret7c1/")
+
+
+def test_the_mode_of_personal_data_is_read_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`PERSONAL_DATA=Drop` must not stop a run, let alone keep anything."""
+    monkeypatch.setenv("PERSONAL_DATA", " Drop ")
+    assert Settings().personal_data == "drop"
+
+
+def test_the_key_of_hashes_is_made_once_and_is_its_owners(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A second key would break the joins of all earlier rows; a file open to others gives every phone away."""
+    settings = Settings(warehouse_path=tmp_path / "new" / "north.duckdb")
+    file = settings.paths.personal_data_key
+    key = personal_data_key(settings)
+    assert key == personal_data_key(settings)
+    assert len(key) == 64
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [path.name for path in file.parent.iterdir()] == ["north.key"]
+    assert key.decode() not in caplog.text
+
+    file.chmod(0o644)
+    personal_data_key(settings)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+    # moved into the environment, it stays the same key; another one there wins
+    monkeypatch.setenv("PERSONAL_DATA_KEY", f" {file.read_text()}")
+    assert personal_data_key(Settings(warehouse_path=tmp_path / "south.duckdb")) == key
+    assert not (tmp_path / "south.key").exists()
+    monkeypatch.setenv("PERSONAL_DATA_KEY", "another key, just as long")
+    assert personal_data_key(Settings(warehouse_path=settings.warehouse_path)) == b"another key, just as long"
+
+
+@pytest.mark.parametrize("content", ["", "\n", "s3cret7c1"])
+def test_a_damaged_key_of_hashes_is_told(tmp_path: Path, content: str) -> None:
+    """A new key in its place, unasked, would break joins without a word."""
+    settings = Settings(warehouse_path=tmp_path / "north.duckdb")
+    settings.paths.personal_data_key.write_text(content)
+    with pytest.raises(WarehouseError, match=r"north\.key is damaged") as caught:
+        personal_data_key(settings)
+    assert "s3cret7c1" not in str(caught.value)
+
+
+def test_a_key_of_hashes_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """The errors of the system say nothing of what to do."""
+    settings = Settings(warehouse_path=tmp_path / "north.duckdb")
+    settings.paths.personal_data_key.mkdir()
+    with pytest.raises(WarehouseError, match="cannot be used by this user"):
+        personal_data_key(settings)

@@ -1,6 +1,6 @@
 -- One row per deal pipeline that the portal lists, listed once, or a deal, its history or a stage names.
 with listed as (
-    select * from {{ ref('stg_bitrix24__pipelines') }}
+    select * from {{ ref('stg_bitrix24__pipelines') }} where entity_type_id = 2
 ),
 
 stages as (

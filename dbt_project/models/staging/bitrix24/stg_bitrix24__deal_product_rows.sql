@@ -1,6 +1,6 @@
 -- One row per product row of a deal; a deal without rows has one row with a null row_id, the proof that it was read.
 with source as (
-    select * from {{ source('bitrix24', 'deal_product_rows') }}
+    select * from {{ source('bitrix24', 'product_rows') }}
 )
 
 select
@@ -21,3 +21,4 @@ select
     {{ to_instant('_loaded_at') }} as loaded_at
 
 from source
+where owner_type = 'D'
