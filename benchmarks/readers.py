@@ -191,7 +191,7 @@ def load_without_network(job: Job) -> Found:
         for number in range(ROUNDS):
             for mode in ("keep", "hash"):
                 seconds[mode].append(_load_bodies(bodies, folder / f"{mode}{number}", mode))
-                seconds["read_json"].append(_load_lines(lines, keys, folder / f"json{number}.duckdb"))
+                seconds["read_json"].append(_load_lines(lines, keys, folder / f"{mode}{number}.duckdb"))
     beside = {
         mode: median(floor / ours for floor, ours in zip(seconds["read_json"][place::2], seconds[mode], strict=True))
         for place, mode in enumerate(("keep", "hash"))

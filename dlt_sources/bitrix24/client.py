@@ -5,11 +5,12 @@ import random
 import re
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -43,7 +44,7 @@ BURST_MARGIN = 0.5  # requests may reach the portal closer together than they le
 OPERATING_BUDGET_S = 480.0
 OPERATING_MARGIN = 0.015  # share of a method's budget left unused, for commands that take longer than those before
 COMMAND_GUESS_S = 0.15  # work of a command whose method has not answered yet
-COST_MEMORY = 0.995  # what each answer leaves of the weight of those before it
+COST_ANSWERS = 2_000  # so many of the latest answers tell what a command costs: forty batches
 RESET_SLACK_S = 0.5  # a reset is told in whole seconds
 IN_FLIGHT = 50
 
@@ -133,6 +134,7 @@ class Usage:
     retries: int = 0
     operating_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # by method
     places: int = 0  # in the request bucket, taken beforehand
+    asked: Counter[str] = field(default_factory=Counter)  # commands by method, noted beforehand; see `expect`
 
     def add(self, other: "Usage") -> None:
         """Add what another one counted."""
@@ -206,9 +208,10 @@ class _Meter:
 
     used: float | None = None  # as the portal told last
     told_at: float = 0.0  # by the portal's clock
-    reserved: float = 0.0  # commands that are asked and not answered yet
-    work: float = 0.0  # of the latest commands, older ones counting less
-    commands: float = 0.0  # their number, weighted alike
+    asked: int = 0  # commands that are not answered yet
+    told: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=COST_ANSWERS))  # when, and the sum
+    longest: float = 0.0  # duration
+    known_cost: float | None = None  # until the next answer
     reset: float | None = None  # when the portal next takes time off
     parked: float = float("-inf")
     waited: float = 0.0  # parked since the last success
@@ -216,8 +219,18 @@ class _Meter:
 
     @property
     def cost(self) -> float:
-        """Expected of one command."""
-        return self.work / self.commands if self.work else COMMAND_GUESS_S
+        """Expected of one command: by how much the sum grew from one answer to the next, in the portal's order.
+
+        Answers come in another order, so a sum that is told late must not seem to have grown by nothing. The first few
+        may be cheaper than those to come, so of them the dearest counts.
+        """
+        if self.known_cost is None:
+            steps = [later - earlier for (_, earlier), (_, later) in pairwise(sorted(self.told)) if later >= earlier]
+            if not any(steps):
+                self.known_cost = max(COMMAND_GUESS_S, self.longest)
+            else:
+                self.known_cost = max(steps) if len(steps) < BATCH_SIZE else sum(steps) / len(steps)
+        return self.known_cost
 
 
 class OperatingTime:
@@ -239,11 +252,11 @@ class OperatingTime:
             if meter.parked > now:
                 return 0
             cost = meter.cost
-            free = self._budget_s - (meter.used or 0.0) - meter.reserved
+            free = self._budget_s - (meter.used or 0.0) - meter.asked * cost
             if (count := int(free / cost)) > 0:
                 return count
             is_due = meter.reset is None or meter.reset + RESET_SLACK_S <= now
-            return 1 if is_due and not meter.reserved else 0
+            return 1 if is_due and not meter.asked else 0
 
     def wait_s(self, method: str) -> float:
         """Seconds for which the method should still be left alone, answers under way not counted."""
@@ -253,7 +266,7 @@ class OperatingTime:
             meter, now = self._meters[method], self._clock()
             if meter.parked > now:
                 return meter.parked - now
-            if meter.reserved:
+            if meter.asked:
                 return float("inf")  # its answers tell
             return max(0.0, (meter.reset or now) + RESET_SLACK_S - now)
 
@@ -261,22 +274,19 @@ class OperatingTime:
         """Expected work of one command."""
         return self._meters[method].cost
 
-    def reserve(self, methods: Sequence[str]) -> dict[str, float]:
+    def reserve(self, methods: Sequence[str]) -> Counter[str]:
         """Note that commands of these methods are asked now; returns what to give back to `settle`."""
         with self._lock:
-            reserved: dict[str, float] = defaultdict(float)
-            for method in methods:
-                reserved[method] += self._meters[method].cost
-            for method, seconds in reserved.items():
-                self._meters[method].reserved += seconds
-            return dict(reserved)
+            asked = Counter(methods)
+            for method, count in asked.items():
+                self._meters[method].asked += count
+            return asked
 
-    def settle(self, reserved: Mapping[str, float]) -> None:
-        """Give back what `reserve` took, after the answer."""
+    def settle(self, asked: Mapping[str, int]) -> None:
+        """Give back what `reserve` returned, after the answer."""
         with self._lock:
-            for method, seconds in reserved.items():
-                meter = self._meters[method]
-                meter.reserved = max(0.0, meter.reserved - seconds)
+            for method, count in asked.items():
+                self._meters[method].asked -= count
 
     def passed(self, method: str, answer: PortalTime) -> float:
         """Note a success; returns the operating seconds it used."""
@@ -284,8 +294,10 @@ class OperatingTime:
             meter = self._meters[method]
             meter.waited, meter.refused = 0.0, 0
             duration = answer.duration or 0.0
+            meter.longest, meter.known_cost = max(meter.longest, duration), None
             if answer.operating is None:
                 return duration
+            meter.told.append((answer.finish or meter.told_at, answer.operating))
             # answers of requests that ran side by side come in any order; a later one holds the work of the earlier
             if answer.finish is not None and answer.finish < meter.told_at:
                 used = 0.0
@@ -296,8 +308,6 @@ class OperatingTime:
                 if answer.reset_at is not None and answer.finish is not None:
                     # both by the portal's clock, so that its offset from ours does not matter
                     meter.reset = self._clock() + max(0.0, answer.reset_at - answer.finish)
-            meter.work = meter.work * COST_MEMORY + used
-            meter.commands = meter.commands * COST_MEMORY + 1
             return used
 
     def refused(self, method: str) -> None:
@@ -428,6 +438,16 @@ class BitrixClient:
         """Return a place that `take_place` gave."""
         self._bucket.give_back()
 
+    def expect(self, commands: Mapping[str, Command], lane: int, usage: Usage) -> None:
+        """Count the commands of a batch that is about to be asked, before its thread gets to it."""
+        usage.asked = self._operating[lane].reserve([command.method for command in commands.values()])
+
+    def forget(self, lane: int, usage: Usage) -> None:
+        """Give back what was taken for a batch that will not be asked."""
+        self._operating[lane].settle(usage.asked)
+        for _ in range(usage.places):
+            self._bucket.give_back()
+
     def request_wait_s(self) -> float:
         """Seconds until our share of the portal's request bucket has a place."""
         return self._bucket.wait_s()
@@ -521,11 +541,11 @@ class BitrixClient:
             raise ValueError(f"a batch holds 1 to {BATCH_SIZE} commands, not {len(commands)}")
         usage = Usage() if usage is None else usage
         operating = self._operating[lane]
-        reserved = operating.reserve([command.method for command in commands.values()])
+        asked = usage.asked or operating.reserve([command.method for command in commands.values()])
         try:
             return self._batch(commands, lane, usage)
         finally:
-            operating.settle(reserved)
+            operating.settle(asked)
             self._count(usage)
 
     def _batch(self, commands: Mapping[str, Command], lane: int, usage: Usage) -> "BatchAnswer":

@@ -103,7 +103,7 @@ class ColumnWriter:
         if b"\\u0000" in data:  # DuckDB would keep the NUL that the escape stands for
             rows = list(map(_storable, rows))
             data = b"".join(rows)
-        keys = _keys(rows, data)
+        keys = self._keys(rows, data)
         kinds = dict(custom_fields or {})
         codes = [key for key in keys if key.startswith(CUSTOM_FIELD_PREFIX)]
         given = dict(given or {})
@@ -138,11 +138,27 @@ class ColumnWriter:
         treated = privacy.expression(table, column, self._mode, kind)
         return (treated or "{value}").replace("{value}", f"r.{_quoted(key)}")
 
+    def _keys(self, rows: Sequence[Json], data: bytes) -> dict[str, None]:
+        """Return every key of the rows that is a custom field's, and how the others are spelled.
+
+        The rows of one list mostly have the same custom fields. So a few rows tell all keys, if the rows hold as many
+        codes as that: if not (a field was added between two pages), each is looked at.
+        """
+        keys = dict.fromkeys(chain.from_iterable(map(keys_of, rows[::KEY_SAMPLE])))
+        codes = sum(key.startswith(CUSTOM_FIELD_PREFIX) for key in keys)
+        if (rows and not keys) or data.count(b'"UF_') != codes * len(rows):
+            found = self._ask("select distinct unnest(json_keys(line)) as key from lines order by key", rows, data)
+            keys = dict.fromkeys(found.column("key").to_pylist())
+        return keys
+
     def _select(self, selected: Mapping[str, str], keys: Iterable[str], rows: Sequence[Json], data: bytes) -> pa.Table:
         """Read columns, given as SQL, from the rows' keys."""
         shape = _literal(orjson.dumps(dict.fromkeys(keys, "VARCHAR")).decode())
         columns = ", ".join(f"{value} as {_quoted(name)}" for name, value in selected.items())
-        sql = f"select {columns} from (select json_transform(line, {shape}) as r from lines)"  # noqa: S608
+        return self._ask(f"select {columns} from (select json_transform(line, {shape}) as r from lines)", rows, data)  # noqa: S608
+
+    def _ask(self, sql: str, rows: Sequence[Json], data: bytes) -> pa.Table:
+        """Put a question about the rows, each of them a `line`."""
         self._con.register("lines", _lines(rows, data))
         try:
             return self._con.execute(sql).to_arrow_table()
@@ -160,19 +176,6 @@ def _lines(rows: Sequence[Json], data: bytes) -> pa.Table:
 
 
 keys_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode  # of one row
-
-
-def _keys(rows: Sequence[Json], data: bytes) -> dict[str, None]:
-    """Return every key of the rows that is a custom field's, and how the others are spelled.
-
-    The rows of one list have the same keys but for empty ones; custom fields are never left out. So a few rows tell
-    all keys, if the rows hold as many codes as that: if not (a field was added between two pages), each is looked at.
-    """
-    keys = dict.fromkeys(chain.from_iterable(map(keys_of, rows[::KEY_SAMPLE])))
-    codes = sum(key.startswith(CUSTOM_FIELD_PREFIX) for key in keys)
-    if not keys or data.count(b'"UF_') != codes * len(rows):
-        keys = dict.fromkeys(chain.from_iterable(map(keys_of, rows)))
-    return keys
 
 
 def _upper_or_camel(name: str, keys: Collection[str]) -> str:

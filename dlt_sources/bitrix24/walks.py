@@ -496,6 +496,8 @@ class Reader:
         try:
             while True:
                 if turn := self._next(walks, flying):
+                    # many are asked before the first of their threads runs
+                    self._client.expect(turn.commands, turn.lane, turn.usage)
                     flying[pool.submit(self._client.batch, turn.commands, turn.lane, turn.usage)] = turn
                 elif flying:
                     ready, _ = wait(flying, timeout=self._pause(walks), return_when=FIRST_COMPLETED)
@@ -507,6 +509,9 @@ class Reader:
                     return
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            for future, turn in flying.items():
+                if future.cancelled():
+                    self._client.forget(turn.lane, turn.usage)
 
     def _next(self, walks: Sequence[Walk], flying: Mapping[Any, _Turn]) -> _Turn | None:
         """Fill the next request, if one may start now."""

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -85,7 +85,7 @@ class Rehearsal:
 
 
 @contextmanager
-def rehearsal(**options: Any) -> Iterator[Rehearsal]:
+def rehearsal(*, settings: Mapping[str, str] | None = None, **options: Any) -> Iterator[Rehearsal]:
     """A portal with the options of `python -m demo.portal`, and a warehouse of its own in a folder of its own."""
     # pytest's own folders are closed to the unprivileged user that PostgreSQL runs as
     folder = Path(tempfile.mkdtemp(prefix="b24-rehearsal-"))
@@ -96,6 +96,7 @@ def rehearsal(**options: Any) -> Iterator[Rehearsal]:
             "WAREHOUSE_PATH": str(folder / "company.duckdb"),
             "INPUTS_PATH": str(folder / "inputs"),
             "COLUMNS": "200",
+            **(settings or {}),
         }
         rehearsed = Rehearsal(folder, portal, environment)
         try:

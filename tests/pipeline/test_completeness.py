@@ -109,6 +109,7 @@ def test_a_sync_is_proven_complete(company: Company) -> None:
     assert_ids_equal_truth(company, had=NONE_BEFORE)
 
 
+@pytest.mark.long
 def test_what_came_after_the_sync_is_not_missing(company: Company) -> None:
     """A proof must not fail on every portal where people work: what is new waits for the next sync."""
     company.portal.advance(20)
@@ -152,6 +153,7 @@ def test_deletions_merges_and_restores_of_a_month_are_found(company: Company) ->
     assert differences(company.verify()) == {}
 
 
+@pytest.mark.long
 def test_history_of_an_owner_that_never_came_is_marked(company: Company) -> None:
     """A deal deleted between the reading of its history and its own leaves history without an owner."""
     assert company.query("select 1 from raw_bitrix24.deal_stage_history where owner_id = '7'")
@@ -217,6 +219,7 @@ def test_one_row_deleted_one_altered_one_added_are_named_and_mended(company: Com
     assert differences(company.verify()) == {}
 
 
+@pytest.mark.long
 def test_a_row_that_stands_twice_is_noticed(company: Company) -> None:
     """No id is missing and none is odd, and still every sum over the table is wrong."""
     company.change("insert into raw_bitrix24.deals select * from raw_bitrix24.deals where id = '5'")
@@ -257,6 +260,7 @@ def test_too_many_at_once_are_not_marked(company: Company) -> None:
     assert_ids_equal_truth(company, had=NONE_BEFORE)
 
 
+@pytest.mark.long
 def test_rows_of_rights_that_come_back_live_again(company: Company) -> None:
     """Marked because nobody could tell better; seen again they and all that followed them are alive."""
     company.settings["sweep_guard_share"] = 1.0
@@ -275,6 +279,7 @@ def test_rows_of_rights_that_come_back_live_again(company: Company) -> None:
     assert company.query("select count(*) from raw_bitrix24.product_rows where _deleted_at is not null") == [(0,)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("lost", "words"),
     [
@@ -300,6 +305,7 @@ def test_rights_that_were_lost_look_like_deletions(company: Company, lost: dict[
     assert company.sweep().warnings == []
 
 
+@pytest.mark.long
 def test_a_webhook_revoked_in_the_middle_marks_nothing(company: Company) -> None:
     """Whatever was compared before: the sweep is given up as a whole, and the run says so."""
     company.portal.mutate("delete", table="deals", row_id=8)
@@ -314,6 +320,7 @@ def test_a_webhook_revoked_in_the_middle_marks_nothing(company: Company) -> None
     assert marks(company)["deals"] == {("8",)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", [{"error_500": 1.0}, {"command_500": 1.0}, {"html_502": 1.0}])
 def test_a_page_that_fails_marks_nothing(company: Company, fault: dict[str, Any]) -> None:
     """Retries come to their end; a list of which a page is missing proves nothing."""
@@ -329,6 +336,7 @@ def test_a_page_that_fails_marks_nothing(company: Company, fault: dict[str, Any]
 # (e)
 
 
+@pytest.mark.long
 def test_a_row_that_was_hidden_for_a_moment_is_not_marked(company: Company) -> None:
     """A second look, by id, comes before any mark."""
     company.settings["sweep_guard_share"] = 1.0
@@ -340,6 +348,7 @@ def test_a_row_that_was_hidden_for_a_moment_is_not_marked(company: Company) -> N
     assert differences(checks) == {}
 
 
+@pytest.mark.long
 def test_changes_during_the_comparison_do_no_harm(company: Company) -> None:
     """Rows come, change and go between the pages; a sync later everything is as in the portal."""
     company.portal.faults({"insert": 0.3, "update": 0.3, "delete": 0.3})
@@ -355,6 +364,7 @@ def test_changes_during_the_comparison_do_no_harm(company: Company) -> None:
 # (f)
 
 
+@pytest.mark.long
 def test_lists_are_compared_when_they_are_due(tmp_path: Path) -> None:
     """Not after the first load, then once a day, by table as the settings say; the options have the last word."""
     with followed(tmp_path) as company:
@@ -384,6 +394,7 @@ def test_lists_are_compared_when_they_are_due(tmp_path: Path) -> None:
 # (g)
 
 
+@pytest.mark.long
 def test_the_ledger_keeps_what_was_proven(company: Company) -> None:
     """Counts and hashes of both sides by ranges of ids, as anybody can work them out again."""
     company.portal.mutate("delete", table="deals", row_id=8)
@@ -420,6 +431,7 @@ def test_the_ledger_keeps_what_was_proven(company: Company) -> None:
     assert proofs["deals"].equal_at == NOW
 
 
+@pytest.mark.long
 def test_status_tells_when_a_list_was_equal_last(company: Company) -> None:
     """A difference found later does not hide the proof, nor the other way round."""
     company.verify()
@@ -450,6 +462,7 @@ def command(company: Company, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     yield b24
 
 
+@pytest.mark.long
 def test_the_command_proves_names_and_mends(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 0 only for a proof; differences by name; its cost on a line of its own."""
     with command(company, monkeypatch) as b24:
@@ -469,6 +482,7 @@ def test_the_command_proves_names_and_mends(company: Company, monkeypatch: pytes
         assert "Proven complete" in b24("status")[1]
 
 
+@pytest.mark.long
 def test_nothing_is_proven_of_what_was_not_read(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that a killed first load left halfway must not count as equal; one that the portal refuses is told."""
     company.portal.faults({"missing_scopes": ["telephony"]})
@@ -484,6 +498,7 @@ def test_nothing_is_proven_of_what_was_not_read(company: Company, monkeypatch: p
         assert b24("verify")[0] == 1
 
 
+@pytest.mark.long
 def test_a_list_that_was_never_shown_is_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A portal without telephony is proven complete all the same."""
     with followed(tmp_path, deals=20) as company, command(company, monkeypatch) as b24:
@@ -495,6 +510,7 @@ def test_a_list_that_was_never_shown_is_no_difference(tmp_path: Path, monkeypatc
         assert code == 0, said
 
 
+@pytest.mark.long
 def test_verify_before_any_sync_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And leaves nothing that a sync would stumble over."""
     with followed(tmp_path, deals=20) as company, command(company, monkeypatch) as b24:
@@ -505,6 +521,7 @@ def test_verify_before_any_sync_says_what_to_do(tmp_path: Path, monkeypatch: pyt
         assert differences(company.verify()) == {}
 
 
+@pytest.mark.long
 def test_verify_waits_for_no_running_sync(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two writers would corrupt each other's view; the message names the other."""
     monkeypatch.setattr("orchestration.run.LOCK_WAIT_S", 0.1)
@@ -514,6 +531,7 @@ def test_verify_waits_for_no_running_sync(company: Company, monkeypatch: pytest.
         assert "in use by `b24 sync`" in said
 
 
+@pytest.mark.long
 def test_a_sync_of_the_next_day_looks_for_deletions_by_itself(two_days: TwoDays) -> None:
     """Through the command: the first load is not followed by a comparison, the second sync is, on a line of its own."""
     assert two_days.first.summary["checks"] == []

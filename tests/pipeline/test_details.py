@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 from demo.server.core import PortalOptions
 from demo.server.running import PortalControl, running_portal
@@ -19,6 +20,9 @@ from dlt_sources.bitrix24.load import EntityReport, load_portal, make_pipeline
 from dlt_sources.bitrix24.preflight import inspect
 from dlt_sources.bitrix24.webhook import Webhook
 from warehouse.ledger import Ledger
+
+pytestmark = pytest.mark.long  # whole syncs: some minutes
+
 
 NOW = datetime.fromisoformat("2026-06-15T12:00:00+03:00")
 ZONE = "Europe/Moscow"
@@ -262,12 +266,12 @@ def test_no_text_and_no_name_of_a_chat_reaches_the_disk(tmp_path: Path) -> None:
 
 def test_a_bounded_run_leaves_the_rest_to_the_next(tmp_path: Path) -> None:
     """A portal of a million deals is read over many runs; each goes on where the last one ended."""
-    with followed(tmp_path, deals=10) as warehouse:
+    with followed(tmp_path, deals=20) as warehouse:
         runs = 0
         while not runs or any(warehouse.left.values()):
-            reports = warehouse.sync(per_run=20, package_owners=50)
+            reports = warehouse.sync(per_run=25, package_owners=50)
             runs += 1
-            assert reports["work_time_records"].commands <= 20
+            assert reports["work_time_records"].commands <= 25
             assert runs < 10
         assert runs > 2
         assert_details_equal_truth(warehouse)

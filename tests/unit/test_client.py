@@ -421,7 +421,7 @@ def test_an_answer_overtaken_by_a_later_one_changes_nothing() -> None:
     operating = OperatingTime(100, FakeClock())
     operating.passed("m", PortalTime(operating=50.0, duration=1.0, finish=10.0))
     operating.passed("m", PortalTime(operating=20.0, duration=1.0, finish=5.0))
-    assert operating.allowance("m") == 97  # 98.5 - 50 seconds, half a second per command on average
+    assert operating.allowance("m") == 1  # 98.5 - 50 seconds; between the two answers the sum grew by 30
 
 
 @pytest.mark.parametrize("reset_at", [None, "2026-06-15T12:02:00+03:00", "soon", 1_781_514_120])

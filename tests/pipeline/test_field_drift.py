@@ -10,6 +10,8 @@ import pytest
 from pipeline.rehearsal import Rehearsal, rehearsal
 from psycopg.rows import dict_row
 
+pytestmark = pytest.mark.long  # two full syncs for one file: some minutes
+
 ENTITY = "CRM_DEAL"
 CONTRACT, DAYS, COMMENT = "UF_CRM_1717100001", "UF_CRM_1717100002", "UF_CRM_1717100016"
 TENDER, COST, REASON, NEW = "UF_CRM_1717100008", "UF_CRM_1717100007", "UF_CRM_1717100010", "UF_CRM_1799000001"
