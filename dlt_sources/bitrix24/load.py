@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -31,10 +31,14 @@ from dlt_sources.bitrix24.errors import ConfigurationError
 from dlt_sources.bitrix24.walks import KeysetWalk, OffsetWalk, Reader, Row, Segment, Walk
 
 OVERLAP = timedelta(minutes=10)
-PACKAGE_ROWS = 100_000
+# twice DuckDB's group of rows: fewer than one group of a table would be written twice, to the log and to the table
+PACKAGE_ROWS = 245_760
+CHUNK_ROWS = 40_960  # turned into columns at once, so that few rows are held twice
 PIPELINE_NAME = "bitrix24"
 WAREHOUSE_MEMORY = "1GB"  # DuckDB would keep as much of the file as the machine has memory
 UNREAD: tuple[Segment, ...] = ((0, None),)
+
+_Chunk = tuple[Sequence[Row], Mapping[str, str]]  # rows of a page, and the values that they lack
 
 
 @dataclass(frozen=True)
@@ -351,7 +355,7 @@ class Package:
     rows_changed: Counter[str] = field(default_factory=Counter)
     _types: dict[str, dict[str, str]] = field(default_factory=dict)  # of custom fields
     # table -> list, whose rows all look alike -> rows and the values that they lack
-    _rows: dict[str, dict[str, list[tuple[Sequence[Row], Mapping[str, str]]]]] = field(default_factory=dict)
+    _rows: dict[str, dict[str, list[_Chunk]]] = field(default_factory=dict)
 
     def add(self, entity: Entity, rows: Sequence[Row], today: date) -> None:
         """Take rows of a list and the rows of other tables that follow from them."""
@@ -393,8 +397,12 @@ class Package:
                 empty = self._to_columns(table, [])
                 if table not in self._rows and set(empty.column_names) <= present.get(table, set()):
                     continue
-                read = [self._to_columns(table, chunks) for chunks in self._rows.pop(table, {}).values()]
-                rows = pa.concat_tables([empty, *read], promote_options="default").combine_chunks()
+                read = [
+                    self._to_columns(table, chunk)
+                    for chunks in self._rows.pop(table, {}).values()
+                    for chunk in _regrouped(chunks)
+                ]
+                rows = pa.concat_tables([empty, *read], promote_options="default")
                 rows = _last_of_each_key(table, rows)
                 known = 0
                 if rows.num_rows:
@@ -406,7 +414,7 @@ class Package:
             self.pipeline.run(bitrix24(tables), loader_file_format="parquet")
         self._rows, self.size = {}, 0
 
-    def _to_columns(self, table: str, chunks: Sequence[tuple[Sequence[Row], Mapping[str, str]]]) -> pa.Table:
+    def _to_columns(self, table: str, chunks: Sequence[_Chunk]) -> pa.Table:
         rows = [row for some, _ in chunks for row in some]
         given = {
             name: [values.get(name) for some, values in chunks for _ in some]
@@ -419,6 +427,18 @@ class Package:
             custom_fields=self._types.get(table),
             given=given,
         )
+
+
+def _regrouped(chunks: list[_Chunk]) -> Iterator[list[_Chunk]]:
+    """Yield neighbours together, about `CHUNK_ROWS` rows at a time, and let go of them."""
+    chunks.reverse()
+    while chunks:
+        group: list[_Chunk] = []
+        rows = 0
+        while chunks and rows < CHUNK_ROWS:
+            group.append(chunks.pop())
+            rows += len(group[-1][0])
+        yield group
 
 
 def _is_skipped(entity: Entity, row: Row) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -174,6 +174,7 @@ def assert_lists_equal_truth(
     *,
     but_for: Collection[str] = (),
     tables: Collection[str] = schema.TABLES.keys() - NOT_READ,
+    alike: Callable[[str | None, Any], bool] = matches,
 ) -> None:
     """Every living row of every table, and every value."""
     for table in tables:
@@ -189,7 +190,7 @@ def assert_lists_equal_truth(
             differing = {
                 name: (row[name], by_name.get(plain(name)))
                 for name in columns - {"custom_fields", *but_for}
-                if not matches(row[name], by_name.get(plain(name)))
+                if not alike(row[name], by_name.get(plain(name)))
             }
             if "custom_fields" in columns and not matches_all(row["custom_fields"], expected[key]):
                 differing["custom_fields"] = (row["custom_fields"], None)
