@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Result:
 
 
 def run(
-    command: Sequence[str], job: Mapping[str, Any], portal: Mapping[str, object], progress: Progress, title: str
+    command: Sequence[str], job: Mapping[str, Any], portal: Mapping[str, Any], progress: Progress, title: str
 ) -> Result:
     """Start a portal, let a reader loose on it, and wait for both.
 
@@ -79,10 +80,11 @@ def run(
     """
     total = portal.get("generated_deals")
     task = progress.add_task(title, total=total if isinstance(total, int) else None)
-    with PortalProcess.start(**portal) as running:
+    # the folder is ours, so that it goes even when the reader is killed
+    with PortalProcess.start(**portal) as running, tempfile.TemporaryDirectory(prefix="bench-") as folder:
         budget = _Budget(float(job.get("operating_budget_s", 0)), float(job.get("operating_window_s", 0)))
         reader = subprocess.Popen(  # noqa: S603 - our own modules, arguments as a list
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(folder)
         )
         try:
             found = _wait(reader, {**job, "urls": running.webhook_urls}, running, budget, progress, task)
@@ -119,8 +121,8 @@ def _wait(
     return found
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path.cwd()), "no_proxy": "127.0.0.1"}
+def _environment(folder: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path.cwd()), "TMPDIR": folder, "no_proxy": "127.0.0.1"}
 
 
 class _Budget:

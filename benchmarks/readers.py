@@ -94,7 +94,7 @@ def _pages_of_deals(portal: BitrixClient) -> Any:
 
 def load_first(job: Job) -> Found:
     """A complete first load into DuckDB."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, connect(job) as portal:
+    with tempfile.TemporaryDirectory(prefix="warehouse-") as folder, connect(job) as portal:
         started = time.monotonic()
         warehouse = Warehouse(Path(folder), job["personal_data"])
         reports = warehouse.load(portal)
@@ -152,7 +152,7 @@ def load_again(job: Job) -> Found:
         control.reset_stats()
         steps[name] = {"rows": rows(), "log": control.stats()}
 
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, connect(job) as portal:
+    with tempfile.TemporaryDirectory(prefix="warehouse-") as folder, connect(job) as portal:
         warehouse = Warehouse(Path(folder), job["personal_data"])
 
         def load() -> int:
@@ -180,7 +180,7 @@ def load_without_network(job: Job) -> Found:
     with connect(job, _Recording(bodies)) as portal:
         rows = sum(map(len, _pages_of_deals(portal)))
     del bodies[0]  # the question about the newest deal
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="warehouse-") as name:
         folder = Path(name)
         lines = folder / "deals.ndjson"
         with lines.open("wb") as file:

@@ -4,9 +4,11 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -389,7 +391,7 @@ class Package:
             self._load()
 
     def _load(self) -> None:
-        with self.pipeline.sql_client() as sql:
+        with self.pipeline.sql_client() as sql, ThreadPoolExecutor(records.WRITERS) as pool:
             warehouse = sql.native_connection
             present = _present_columns(warehouse)
             tables = {}
@@ -397,11 +399,8 @@ class Package:
                 empty = self._to_columns(table, [])
                 if table not in self._rows and set(empty.column_names) <= present.get(table, set()):
                     continue
-                read = [
-                    self._to_columns(table, chunk)
-                    for chunks in self._rows.pop(table, {}).values()
-                    for chunk in _regrouped(chunks)
-                ]
+                chunks = (chunk for one in self._rows.pop(table, {}).values() for chunk in _regrouped(one))
+                read = pool.map(partial(self._to_columns, table), chunks)
                 rows = pa.concat_tables([empty, *read], promote_options="default")
                 rows = _last_of_each_key(table, rows)
                 known = 0

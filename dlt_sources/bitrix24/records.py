@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from itertools import chain
+from queue import SimpleQueue
 from typing import Any
 
 import duckdb
@@ -25,6 +26,7 @@ Json = bytes | msgspec.Raw
 ALL_CUSTOM_FIELDS = "custom_fields"  # the column that holds all of them as JSON
 KEY_SAMPLE = 25  # of so many rows one tells the keys
 BATCH_ROWS = 20_480  # a share of work for one of DuckDB's threads
+WRITERS = 2  # threads that may use one `ColumnWriter`: DuckDB alone keeps the rows' order with only one
 
 
 @lru_cache(maxsize=10_000)
@@ -62,7 +64,7 @@ class ColumnWriter:
     """Turns rows of JSON into columns of text, inside of an in-memory DuckDB: no Python object for a value.
 
     Numbers keep their digits, lists and objects are JSON, booleans `true` or `false`, JSON null and an absent key NULL.
-    NUL characters are taken out.
+    NUL characters are taken out. Several threads may use it at once.
 
     Args:
         mode: what becomes of personal data, before anything reaches a disk.
@@ -71,10 +73,14 @@ class ColumnWriter:
 
     def __init__(self, mode: privacy.PersonalData = "keep", key: bytes = b"") -> None:
         # nothing may be spilled to a disk as it was sent
-        self._con = duckdb.connect(config={"temp_directory": "", "memory_limit": "2GB"})
+        memory = duckdb.connect(config={"temp_directory": "", "memory_limit": "2GB"})
         self._mode = mode
-        if mode != "keep":
-            privacy.prepare(self._con, key)
+        self._free: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()  # a connection for each thread at work
+        for _ in range(WRITERS):
+            con = memory.cursor()
+            if mode != "keep":
+                privacy.prepare(con, key)
+            self._free.put(con)
 
     def to_columns(
         self,
@@ -159,11 +165,13 @@ class ColumnWriter:
 
     def _ask(self, sql: str, rows: Sequence[Json], data: bytes) -> pa.Table:
         """Put a question about the rows, each of them a `line`."""
-        self._con.register("lines", _lines(rows, data))
+        con = self._free.get()
+        con.register("lines", _lines(rows, data))
         try:
-            return self._con.execute(sql).to_arrow_table()
+            return con.execute(sql).to_arrow_table()
         finally:
-            self._con.unregister("lines")
+            con.unregister("lines")
+            self._free.put(con)
 
 
 def _lines(rows: Sequence[Json], data: bytes) -> pa.Table:

@@ -203,6 +203,21 @@ def test_history_goes_on_from_its_last_id(warehouse: Warehouse) -> None:
     assert len(warehouse.portal.batches) == 1
 
 
+def test_a_journal_stays_complete_while_new_rows_come(warehouse: Warehouse) -> None:
+    """A kill among new rows leaves no hole before them: the list is still proven and swept up to its place."""
+    history = warehouse.portal.lists["crm.stagehistory.list"]
+    history.update({n: {"ID": n, "CREATED_TIME": OLD} for n in range(1, 101)})
+    warehouse.run()
+    history.update({n: {"ID": n, "CREATED_TIME": OLD} for n in range(101, 5001)})
+    warehouse.ledger.saves, warehouse.ledger.crash_at = 0, 1
+    with pytest.raises(KeyboardInterrupt):
+        warehouse.run(FIRST + timedelta(hours=1), package_rows=100)
+    place = warehouse.ledger.kept["deal_stage_history"]
+    assert 100 < place.last_id < 5000
+    assert place.is_complete
+    assert warehouse.ids("deal_stage_history") == list(range(1, place.last_id + 1))
+
+
 def test_full_walks_everything_again(warehouse: Warehouse) -> None:
     """For a warehouse that is suspected to have missed changes."""
     warehouse.set_deals(range(1, 61))

@@ -7,7 +7,8 @@ select
     {{ to_id('order_id') }} as order_id,
     {{ to_id('owner_type_id') }} as owner_type_id,
     {{ to_id('owner_id') }} as owner_id,
-    _deleted_at is not null as is_deleted,
+    -- the list is read whole: a row that the latest reading did not bring has left the portal
+    _deleted_at is not null or _loaded_at < max(_loaded_at) over () as is_deleted,
     {{ to_instant('_deleted_at') }} as deleted_at,
     {{ to_instant('_loaded_at') }} as loaded_at
 

@@ -27,7 +27,8 @@ select
     {{ to_calendar_date('date_pay_before') }} as due_date,
     {{ to_instant('date_paid') }} as paid_at,
     {{ to_calendar_date('pay_return_date') }} as return_date,
-    _deleted_at is not null as is_deleted,
+    -- the list is read whole: a row that the latest reading did not bring has left the portal
+    _deleted_at is not null or _loaded_at < max(_loaded_at) over () as is_deleted,
     {{ to_instant('_deleted_at') }} as deleted_at,
     {{ to_instant('_loaded_at') }} as loaded_at
 
