@@ -558,7 +558,7 @@ class BitrixClient:
             operating.refused("batch")
             self._sleep(operating.wait_s("batch"))
         usage.commands += len(commands)
-        parts = _batch_parts(body.result)
+        parts = _parts_of(body)
         results, errors = _by_key(parts.result), _by_key(parts.result_error)
         totals, nexts, times = (_by_key(part) for part in (parts.result_total, parts.result_next, parts.result_time))
         outcomes: dict[str, Envelope | CommandError] = {}
@@ -658,7 +658,7 @@ class BitrixClient:
         if response is None:
             raise _Retryable(Failure(Kind.TRANSIENT, reason, retries=TRANSIENT_RETRIES), is_timeout=is_timeout)
 
-        answer = _read(response)
+        answer = _read(response, method)
         if isinstance(answer, _Body):
             self.started_at = self.started_at or PortalTime.parse(answer.time).date_start
             return answer
@@ -760,7 +760,7 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 class _Body(msgspec.Struct):
     """An answer's JSON object, its `result` left as bytes; `error` is absent from a success."""
 
-    result: msgspec.Raw = msgspec.Raw(b"null")
+    result: Any = None
     error: Any = msgspec.UNSET
     error_description: Any = None
     total: Any = None
@@ -768,27 +768,38 @@ class _Body(msgspec.Struct):
     time: Any = None
 
 
+# PHP writes an empty map as `[]`
+_ByKey = dict[str, msgspec.Raw] | list[msgspec.Raw] | None
+
+
 class _BatchParts(msgspec.Struct):
-    """The parts of a batch's result, each a map by command, or a list when it is empty."""
+    """The parts of a batch's result, each a map by command."""
 
-    result: msgspec.Raw = msgspec.Raw(b"{}")
-    result_error: msgspec.Raw = msgspec.Raw(b"{}")
-    result_total: msgspec.Raw = msgspec.Raw(b"{}")
-    result_next: msgspec.Raw = msgspec.Raw(b"{}")
-    result_time: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-_decode_body = msgspec.json.Decoder(_Body).decode
-_decode_parts = msgspec.json.Decoder(_BatchParts).decode
-_decode_map = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+    result: _ByKey = None
+    result_error: _ByKey = None
+    result_total: _ByKey = None
+    result_next: _ByKey = None
+    result_time: _ByKey = None
 
 
-def _read(response: httpx.Response) -> "_Body | Failure":
+class _CallBody(_Body):
+    result: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _BatchBody(_Body):
+    result: _BatchParts | list[msgspec.Raw] | None = None
+
+
+_decode_call = msgspec.json.Decoder(_CallBody).decode
+_decode_batch = msgspec.json.Decoder(_BatchBody).decode
+
+
+def _read(response: httpx.Response, method: str) -> "_Body | Failure":
     status = response.status_code
     is_json = "json" in response.headers.get("content-type", "").lower()
     if is_json and response.content.lstrip()[:1] == b"{":
         try:
-            body = _decode_body(response.content)
+            body = (_decode_batch if method == "batch" else _decode_call)(response.content)
         except msgspec.DecodeError:
             return Failure(Kind.TRANSIENT, f"HTTP {status} with a broken body", retries=TRANSIENT_RETRIES)
         if body.error is msgspec.UNSET and status < 400:
@@ -812,17 +823,12 @@ def _envelope(result: bytes | msgspec.Raw, total: Any, following: Any, timing: A
     )
 
 
-def _batch_parts(result: msgspec.Raw) -> _BatchParts:
-    return _decode_parts(result) if _is_map(result) else _BatchParts()
+def _parts_of(body: _Body) -> _BatchParts:
+    return body.result if isinstance(body.result, _BatchParts) else _BatchParts()
 
 
-def _by_key(part: msgspec.Raw) -> Mapping[str, msgspec.Raw]:
-    """Normalise a part of a batch answer: PHP writes an empty map as `[]`."""
-    return _decode_map(part) if _is_map(part) else {}
-
-
-def _is_map(part: msgspec.Raw) -> bool:
-    return bytes(memoryview(part)[:1]) == b"{"
+def _by_key(part: _ByKey) -> Mapping[str, msgspec.Raw]:
+    return part if isinstance(part, dict) else {}
 
 
 def _decoded(part: msgspec.Raw | None) -> Any:

@@ -3,12 +3,11 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -35,12 +34,10 @@ from dlt_sources.bitrix24.walks import KeysetWalk, OffsetWalk, Reader, Row, Segm
 OVERLAP = timedelta(minutes=10)
 # twice DuckDB's group of rows: fewer than one group of a table would be written twice, to the log and to the table
 PACKAGE_ROWS = 245_760
-CHUNK_ROWS = 40_960  # turned into columns at once, so that few rows are held twice
+CHUNK_ROWS = 20_480  # turned into columns at once, while the next ones arrive
 PIPELINE_NAME = "bitrix24"
 WAREHOUSE_MEMORY = "1GB"  # DuckDB would keep as much of the file as the machine has memory
 UNREAD: tuple[Segment, ...] = ((0, None),)
-
-_Chunk = tuple[Sequence[Row], Mapping[str, str]]  # rows of a page, and the values that they lack
 
 
 @dataclass(frozen=True)
@@ -199,6 +196,8 @@ def load_portal(
             package.add(of.entity, rows, run.today)
             progress(of.entity.table, package.rows_read[of.entity.table], of.share())
             plan(discovered(of.entity, rows))
+        # a field's type decides what becomes of its values: rows wait until all types are known
+        package.types_are_known = all(walk.done for plan in plans if plan.defines_fields for walk in plan.walks)
         if package.size >= package_rows:
             commit()
     commit()
@@ -235,6 +234,10 @@ class _Plan:
     @property
     def is_tracked(self) -> bool:
         return self.entity.daily or self.entity.family in (Family.CHANGES, Family.JOURNAL)
+
+    @property
+    def defines_fields(self) -> bool:
+        return self.entity.table == "custom_fields"
 
     def share(self) -> float | None:
         if all(walk.done for walk in self.walks):
@@ -355,9 +358,10 @@ class Package:
     rows_read: Counter[str] = field(default_factory=Counter)
     rows_new: Counter[str] = field(default_factory=Counter)
     rows_changed: Counter[str] = field(default_factory=Counter)
+    types_are_known: bool = False  # of all custom fields
     _types: dict[str, dict[str, str]] = field(default_factory=dict)  # of custom fields
-    # table -> list, whose rows all look alike -> rows and the values that they lack
-    _rows: dict[str, dict[str, list[_Chunk]]] = field(default_factory=dict)
+    _waiting: dict[tuple[str, str], "_Chunk"] = field(default_factory=dict)  # by table and list
+    _columns: dict[str, list[Future[pa.Table]]] = field(default_factory=dict)  # by table
 
     def add(self, entity: Entity, rows: Sequence[Row], today: date) -> None:
         """Take rows of a list and the rows of other tables that follow from them."""
@@ -380,7 +384,10 @@ class Package:
             return
         self.rows_read[table] += len(rows)
         self.size += len(rows)
-        self._rows.setdefault(table, {}).setdefault(source, []).append((rows, given))
+        chunk = self._waiting.setdefault((table, source), _Chunk())
+        chunk.add(rows, given)
+        if len(chunk.rows) >= CHUNK_ROWS and self.types_are_known:
+            self._turn(table, self._waiting.pop((table, source)))
 
     def _keep_made(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         self.keep(table, [Row(orjson.dumps(row)) for row in rows], {}, "")
@@ -391,16 +398,17 @@ class Package:
             self._load()
 
     def _load(self) -> None:
-        with self.pipeline.sql_client() as sql, ThreadPoolExecutor(records.WRITERS) as pool:
+        for (table, _), chunk in self._waiting.items():
+            self._turn(table, chunk)
+        with self.pipeline.sql_client() as sql:
             warehouse = sql.native_connection
             present = _present_columns(warehouse)
             tables = {}
             for table in schema.TABLES:
-                empty = self._to_columns(table, [])
-                if table not in self._rows and set(empty.column_names) <= present.get(table, set()):
+                empty = self._to_columns(table, _Chunk())
+                if table not in self._columns and set(empty.column_names) <= present.get(table, set()):
                     continue
-                chunks = (chunk for one in self._rows.pop(table, {}).values() for chunk in _regrouped(one))
-                read = pool.map(partial(self._to_columns, table), chunks)
+                read = [columns.result() for columns in self._columns.pop(table, [])]
                 rows = pa.concat_tables([empty, *read], promote_options="default")
                 rows = _last_of_each_key(table, rows)
                 known = 0
@@ -411,33 +419,38 @@ class Package:
                 tables[table] = (rows, known > 0)
         if tables:
             self.pipeline.run(bitrix24(tables), loader_file_format="parquet")
-        self._rows, self.size = {}, 0
+        self._waiting, self.size = {}, 0
 
-    def _to_columns(self, table: str, chunks: Sequence[_Chunk]) -> pa.Table:
-        rows = [row for some, _ in chunks for row in some]
-        given = {
-            name: [values.get(name) for some, values in chunks for _ in some]
-            for name in dict.fromkeys(name for _, values in chunks for name in values)
-        }
+    def _turn(self, table: str, chunk: "_Chunk") -> None:
+        """Have rows turned into columns in the background."""
+        self._columns.setdefault(table, []).append(self.writer.pool.submit(self._to_columns, table, chunk))
+
+    def _to_columns(self, table: str, chunk: "_Chunk") -> pa.Table:
         return self.writer.to_columns(
             table,
-            rows,
+            chunk.rows,
             loaded_at=records.to_instant_text(self.as_of),
             custom_fields=self._types.get(table),
-            given=given,
+            given=chunk.given(),
         )
 
 
-def _regrouped(chunks: list[_Chunk]) -> Iterator[list[_Chunk]]:
-    """Yield neighbours together, about `CHUNK_ROWS` rows at a time, and let go of them."""
-    chunks.reverse()
-    while chunks:
-        group: list[_Chunk] = []
-        rows = 0
-        while chunks and rows < CHUNK_ROWS:
-            group.append(chunks.pop())
-            rows += len(group[-1][0])
-        yield group
+@dataclass
+class _Chunk:
+    """Rows of one list, which all look alike, and the values that they lack, page by page."""
+
+    rows: list[Row] = field(default_factory=list)
+    _lacking: list[tuple[Mapping[str, str], int]] = field(default_factory=list)
+
+    def add(self, rows: Sequence[Row], given: Mapping[str, str]) -> None:
+        self.rows.extend(rows)
+        self._lacking.append((given, len(rows)))
+
+    def given(self) -> dict[str, list[str | None]]:
+        names = dict.fromkeys(name for values, _ in self._lacking for name in values)
+        return {
+            name: [value for values, count in self._lacking for value in [values.get(name)] * count] for name in names
+        }
 
 
 def _is_skipped(entity: Entity, row: Row) -> bool:

@@ -266,9 +266,11 @@ _MACROS = {
     "pd_initial(text)": r"coalesce(upper(nullif(regexp_extract(text, '\pL'), '')) || '.', pd_emptied(text))",
     "pd_year(text)": "case when try_cast(regexp_extract(text, '^[0-9]{4}-[0-9]{2}-[0-9]{2}') as date) is not null "
     "then left(text, 4) else pd_emptied(text) end",
+    "pd_masked_emails(text)": "case when contains(text, '@') "
+    f"then regexp_replace(text, '{_EMAIL_INSIDE}', '***', 'g') else text end",
     # five characters hold neither
     "pd_masked(text)": "case when length(text) < 6 then text else "
-    f"regexp_replace(regexp_replace(text, '{_EMAIL_INSIDE}', '***', 'g'), '{_PHONE_INSIDE}', '\\1***', 'g') end",
+    f"regexp_replace(pd_masked_emails(text), '{_PHONE_INSIDE}', '\\1***', 'g') end",
     # a status, an id, or a moment in seconds since 1970, which no ten digits of a phone begin like
     "pd_number(text)": "case when regexp_full_match(text, '-?[0-9]{1,9}|1[0-9]{9}') then text end",
     "pd_person_id(text)": r"case when regexp_matches(text, '\S') "

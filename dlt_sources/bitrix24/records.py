@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from itertools import chain
@@ -26,7 +27,7 @@ Json = bytes | msgspec.Raw
 ALL_CUSTOM_FIELDS = "custom_fields"  # the column that holds all of them as JSON
 KEY_SAMPLE = 25  # of so many rows one tells the keys
 BATCH_ROWS = 20_480  # a share of work for one of DuckDB's threads
-WRITERS = 2  # threads that may use one `ColumnWriter`: DuckDB alone keeps the rows' order with only one
+WRITERS = 2  # threads of one `ColumnWriter`: DuckDB alone keeps the rows' order with only one
 
 
 @lru_cache(maxsize=10_000)
@@ -64,7 +65,7 @@ class ColumnWriter:
     """Turns rows of JSON into columns of text, inside of an in-memory DuckDB: no Python object for a value.
 
     Numbers keep their digits, lists and objects are JSON, booleans `true` or `false`, JSON null and an absent key NULL.
-    NUL characters are taken out. Several threads may use it at once.
+    NUL characters are taken out. Several threads may use it at once, best those of its own `pool`.
 
     Args:
         mode: what becomes of personal data, before anything reaches a disk.
@@ -75,6 +76,7 @@ class ColumnWriter:
         # nothing may be spilled to a disk as it was sent
         memory = duckdb.connect(config={"temp_directory": "", "memory_limit": "2GB"})
         self._mode = mode
+        self.pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="columns")
         self._free: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()  # a connection for each thread at work
         for _ in range(WRITERS):
             con = memory.cursor()

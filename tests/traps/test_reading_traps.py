@@ -320,8 +320,8 @@ def test_trap_13_spellings_of_errors() -> None:
 # HTTP
 
 
-def _decoding_anything(response: httpx.Response) -> Any:
-    return client._decode_body(response.content)
+def _decoding_anything(response: httpx.Response, method: str) -> Any:
+    return (client._decode_batch if method == "batch" else client._decode_call)(response.content)
 
 
 @trap(
