@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks.measuring import BURST, REQUESTS_PER_S, Result, ours, peer, run, version
 from benchmarks.readers import DEALS, ROUNDS
 
-TABLE_WIDTH = 200  # at most, also where the output is no terminal
+TABLE_WIDTH = 250  # at most, also where the output is no terminal
 COMMAND = {"real_time": True, "seconds_per_command": 0.05, "seconds_per_row": 0.0002}
 LIMITS = {"rate": REQUESTS_PER_S, "burst": BURST}
 UNLIMITED_REQUESTS = {"rate": 1_000, "burst": 100_000}

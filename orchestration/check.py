@@ -1,6 +1,8 @@
 """`b24 check`: what a portal lets us read, and what a first load would cost."""
 
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from rich.markup import escape
 from rich.table import Table
@@ -22,10 +24,10 @@ SMALLER_SCOPES = {"user": ("user_basic", "user_brief")}
 
 
 @dataclass(frozen=True)
-class FirstLoad:
+class Cost:
     """An estimate from the highest ids (deleted rows count too, so it errs upwards) and from one page's cost."""
 
-    pages: int
+    commands: int
     requests: int
     seconds_by_requests: float
     seconds_by_operating: float
@@ -37,32 +39,52 @@ class FirstLoad:
         return max(self.seconds_by_requests, self.seconds_by_operating)
 
 
-def estimate(facts: PortalFacts, share: float) -> FirstLoad:
-    """What reading every id up to the highest would take, product rows and histories of tasks included."""
-    pages = {table: -(-rows // PAGE_SIZE) for table, rows in facts.max_ids.items()}
-    # an owner's rows are one command, as a page is
-    for detail in DETAILS:
-        if detail.owners in facts.max_ids and not detail.window and detail.where == "true":
-            pages[detail.table] = pages.get(detail.table, 0) + facts.max_ids[detail.owners]
-    requests = -(-sum(pages.values()) // BATCH_SIZE)
-    methods = {entity.table: entity.method for entity in LISTS}
-    work: dict[str, float] = {}
-    for table, count in pages.items():
-        cost = facts.operating_s.get(table) or facts.operating_s.get("deals", 0.0)
-        work[methods[table]] = work.get(methods[table], 0.0) + count * cost
+def as_if(facts: PortalFacts, deals: int) -> PortalFacts:
+    """Return the facts of a portal with so many deals and all else in proportion."""
+    scale = deals / max(1, facts.max_ids.get("deals", 0))
+    return replace(facts, max_ids={name: round(rows * scale) for name, rows in facts.max_ids.items()})
+
+
+def cost_of_lists(facts: PortalFacts, share: float, webhooks: int) -> Cost:
+    """What reading every id of every list up to the highest would take."""
+    pages = Counter({name: -(-rows // PAGE_SIZE) for name, rows in facts.max_ids.items()})
+    methods = {entity.name: entity.method for entity in ENTITIES}
+    return _cost({name: methods[name] for name in pages}, pages, facts, share, webhooks)
+
+
+def cost_of_details(facts: PortalFacts, share: float, webhooks: int) -> Cost:
+    """What product rows and histories of tasks would take: one command per owner."""
+    details = {
+        f"{detail.table} of {detail.owners}": detail
+        for detail in DETAILS
+        if detail.owners in facts.max_ids and not detail.window and detail.where == "true"
+    }
+    commands = Counter({name: facts.max_ids[detail.owners] for name, detail in details.items()})
+    return _cost({name: detail.method for name, detail in details.items()}, commands, facts, share, webhooks)
+
+
+def _cost(methods: Mapping[str, str], commands: Counter[str], facts: PortalFacts, share: float, webhooks: int) -> Cost:
+    cost_s: defaultdict[str, float] = defaultdict(lambda: facts.operating_s.get("deals", 0.0))
+    for entity in ENTITIES:
+        if seconds := facts.operating_s.get(entity.name):
+            # of answers side by side, one is told the work of all
+            cost_s[entity.method] = max(seconds, cost_s.get(entity.method, 0.0))
+    work: defaultdict[str, float] = defaultdict(float)
+    for name, count in commands.items():
+        work[methods[name]] += count * cost_s[methods[name]]
+    requests = -(-commands.total() // BATCH_SIZE)
     slowest = max(work, key=lambda method: work[method], default="")
-    return FirstLoad(
-        pages=sum(pages.values()),
+    return Cost(
+        commands=commands.total(),
         requests=requests,
         seconds_by_requests=requests / (PORTAL_RATE_PER_S * share),
-        seconds_by_operating=max(0.0, work.get(slowest, 0.0) - OPERATING_BUDGET_S)
-        / OPERATING_BUDGET_S
-        * OPERATING_WINDOW_S,
+        # each webhook has a budget of its own; the first one's is there at once
+        seconds_by_operating=max(0.0, work[slowest] / webhooks / OPERATING_BUDGET_S - 1) * OPERATING_WINDOW_S,
         slowest_method=slowest,
     )
 
 
-def print_check(facts: PortalFacts, host: str, share: float) -> bool:
+def print_check(facts: PortalFacts, host: str, share: float, webhooks: int) -> bool:
     """Say in plain words what was found; returns whether everything can be read."""
     problems = _problems(facts)
     facts_table = Table(show_header=False, show_edge=False, box=None)
@@ -99,19 +121,28 @@ def print_check(facts: PortalFacts, host: str, share: float) -> bool:
             escape(facts.refused.get(entity.table, "")),
         )
     console.print(rows)
-    load = estimate(facts, share)
-    limit = (
-        f"the operating time of {load.slowest_method}"
-        if load.seconds_by_operating > load.seconds_by_requests
-        else f"the request rate at our share of {share:g}"
-    )
-    console.print(
-        f"First load: about {load.requests:,} requests for {load.pages:,} pages, {_duration(load.seconds)}; "
-        f"{limit} binds."
-    )
+    print_cost(facts, share, webhooks)
     for problem in problems:
         console.print(f"[yellow]![/] {escape(problem)}", highlight=False)
     return not problems
+
+
+def print_cost(facts: PortalFacts, share: float, webhooks: int) -> None:
+    """Say how long a first load would take, and what follows it."""
+    for what, cost in (
+        ("First load", cost_of_lists(facts, share, webhooks)),
+        ("Then, over several runs, product rows and histories of tasks", cost_of_details(facts, share, webhooks)),
+    ):
+        limit = (
+            f"the operating time of {cost.slowest_method}"
+            if cost.seconds_by_operating > cost.seconds_by_requests
+            else f"the request rate at our share of {share:g}"
+        )
+        console.print(
+            f"{what}: about {cost.requests:,} requests with {cost.commands:,} commands, {_duration(cost.seconds)}; "
+            f"{limit} binds.",
+            soft_wrap=True,
+        )
 
 
 def _problems(facts: PortalFacts) -> list[str]:

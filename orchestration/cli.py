@@ -50,17 +50,26 @@ def _fail(message: str) -> None:
 
 
 @app.command()
-def check() -> None:
+def check(
+    deals: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tell also what so many deals would cost, all else in proportion."),
+    ] = None,
+) -> None:
     """Ask a portal what it lets us read, and what a first load would cost; changes nothing."""
     from dlt_sources.bitrix24 import preflight
     from dlt_sources.bitrix24.client import BitrixClient
-    from orchestration.check import print_check
+    from orchestration.check import as_if, print_check, print_cost
     from orchestration.run import webhooks_of
 
     settings = Settings()
-    with BitrixClient(webhooks_of(settings), share=settings.bitrix24_limit_share) as client:
+    webhooks, share = webhooks_of(settings), settings.bitrix24_limit_share
+    with BitrixClient(webhooks, share=share) as client:
         facts = preflight.inspect(client, dictionaries=True)
-        complete = print_check(facts, client.host, settings.bitrix24_limit_share)
+        complete = print_check(facts, client.host, share, len(webhooks))
+    if deals:
+        console.print(f"As if the portal had {deals:,} deals:")
+        print_cost(as_if(facts, deals), share, len(webhooks))
     raise typer.Exit(0 if complete else 1)
 
 
