@@ -5,12 +5,13 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 VENV := .venv
 BENCH_VENV := .venv-bench
+SUPERSET_VENV := .venv-superset
 # dagster-dbt looks for `dbt` on PATH while its definitions load
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DAGSTER_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: help setup demo test test-long test-traps bench-extraction lint format ui lock clean
+.PHONY: help setup demo superset test test-long test-traps test-bi bench-extraction lint format ui lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,14 +30,35 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: setup ## a stand-in portal to filled marts; no account needed
 	@b24 demo
 
+superset: setup $(SUPERSET_VENV)/.ready ## dashboards on your marts, or on the demo's; prints address and login
+	@b24 bi superset start
+	@b24 bi superset provision
+
+# Superset wants packages of its own, among them some without wheels for Python 3.13
+SUPERSET_PYTHON ?= $(VENV)/bin/python
+$(SUPERSET_VENV)/.ready: bi/superset/requirements.lock $(VENV)/.ready
+	@$(SUPERSET_PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 13) else f"Superset needs Python 3.11 or 3.12, this is {v[0]}.{v[1]}: make SUPERSET_PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@echo "Installing Superset into $(SUPERSET_VENV) ..."
+	@uv venv --quiet --clear --python $(SUPERSET_PYTHON) $(SUPERSET_VENV)
+	@uv pip sync --quiet --require-hashes --python $(SUPERSET_VENV)/bin/python bi/superset/requirements.lock
+	@touch $@
+
 test: setup ## everything but the slow proofs
 	pytest
 
-test-long: setup ## the slow proofs: many kills, many seeds
+test-long: setup $(SUPERSET_VENV)/.ready $(VENV)/.browser ## the slow proofs: many kills, many seeds, and those of test-bi
 	pytest -m long -o timeout=3600
 
 test-traps: setup ## each trap of the API with its defence on and off; prints the table
 	pytest tests/traps --defences-off --quiet
+
+test-bi: setup $(SUPERSET_VENV)/.ready $(VENV)/.browser ## the dashboards in a browser, and fifty viewers while publishes go on
+	pytest tests/dashboards -m long -o timeout=1800
+
+$(VENV)/.browser: tests/dashboards/requirements.lock $(VENV)/.ready
+	@test -x /usr/bin/chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || { echo "Install the package chromium: apt-get install chromium, as root."; exit 1; }
+	@uv pip install --quiet --require-hashes --python $(VENV)/bin/python --requirements tests/dashboards/requirements.lock
+	@touch $@
 
 bench-extraction: setup $(BENCH_VENV)/.ready ## reading speed beside other clients, a quarter of an hour (ONLY=memory: 5 million deals)
 	@python -m benchmarks.extraction $(addprefix --only ,$(ONLY))
@@ -63,6 +85,8 @@ LOCK := uv pip compile --python-version 3.11 --universal --generate-hashes --no-
 lock: setup ## refresh requirements.lock from pyproject.toml
 	$(LOCK) pyproject.toml --group dev --output-file requirements.lock
 	$(LOCK) --group bench --output-file benchmarks/requirements.lock
+	$(LOCK) --group superset --output-file bi/superset/requirements.lock
+	$(LOCK) --group browser --constraints requirements.lock --output-file tests/dashboards/requirements.lock
 
 clean: ## remove the environment and everything generated (your warehouse in warehouse/data stays)
-	rm -rf $(VENV) $(BENCH_VENV) dbt_project/target dbt_project/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(BENCH_VENV) $(SUPERSET_VENV) dbt_project/target dbt_project/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

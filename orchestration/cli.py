@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from orchestration.bi import bi_app
 from warehouse.errors import SettingsError
 from warehouse.postgres import AUTHOR, READER, EmbeddedPostgres
 from warehouse.settings import Settings
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 postgres_app = typer.Typer(help="The embedded PostgreSQL that BI tools read.", no_args_is_help=True)
 app.add_typer(postgres_app, name="postgres")
+app.add_typer(bi_app, name="bi")
 
 
 def main() -> None:

@@ -166,6 +166,7 @@ def table_specs(custom_field_labels: Mapping[str, Mapping[str, str]]) -> list[Ta
     specs = []
     for node in published_models():
         meta = node["config"]["meta"]
+        for_bi = meta.get("bi", {})
         labels = {
             k: v for entity in meta.get("custom_fields_of", ()) for k, v in custom_field_labels.get(entity, {}).items()
         }
@@ -177,6 +178,11 @@ def table_specs(custom_field_labels: Mapping[str, Mapping[str, str]]) -> list[Ta
                 description=node["description"].strip(),
                 columns=labels | {name: column["description"].strip() for name, column in node["columns"].items()},
                 contract=bool(node["config"]["contract"]["enforced"]),
+                shared=for_bi.get("restricted") == "shared",
+                leaks=frozenset(
+                    name for name, column in node["columns"].items() if column["config"]["meta"].get("leaks")
+                ),
+                time=for_bi.get("time"),
             )
         )
     return specs

@@ -28,6 +28,7 @@ from warehouse.errors import PostgresError
 MARTS, ANALYST = "marts", "analyst"  # schemas
 DATABASE = "marts"
 ADMIN, OWNER, READER, AUTHOR = "postgres", "marts_owner", "bi_reader", "bi_author"  # roles
+RESTRICTED = "bi_restricted"  # the group of those who see some departments only, see rights.py
 OLDEST_SERVER = 140_000  # PostgreSQL 14: older ones get no security fixes
 
 LOOPBACK = "127.0.0.1"
@@ -36,6 +37,8 @@ PORTS = range(20_000, 30_000)
 CONNECT_TIMEOUT_S = 5
 START_TIMEOUT_S = 60
 ORPHANS_WAIT_S = 20  # sessions of a killed server end when they next look up from their work
+ONE_PUBLISHER_LOCK = 0x0B24_0001  # the key of PostgreSQL's advisory lock
+OTHER_PUBLISHER_WAIT_S = 30.0
 
 # Everything that is not PostgreSQL's default.
 SERVER_CONF = """\
@@ -50,6 +53,7 @@ wal_level = minimal
 max_wal_senders = 0
 # parallel workers share memory through /dev/shm, which containers limit to 64 MB
 max_parallel_workers = 0
+max_parallel_workers_per_gather = 0
 timezone = 'UTC'
 log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %q%u '
@@ -70,6 +74,12 @@ class PublishTarget(Protocol):
 
     def publisher_url(self) -> str:
         """libpq URL of the role that owns the marts; it holds a password."""
+
+    def administrator_url(self) -> str:
+        """libpq URL of the role that may make roles, if one may; it holds a password."""
+
+    def login_url(self, user: str, password: str) -> str:
+        """What a user of that name gives to a BI tool."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +152,16 @@ class EmbeddedPostgres:
         """See `PublishTarget`."""
         return self.url(OWNER)
 
+    def administrator_url(self) -> str:
+        """See `PublishTarget`."""
+        return self.url(ADMIN)
+
+    def login_url(self, user: str, password: str) -> str:
+        """See `PublishTarget`."""
+        return self._url(user, password, DATABASE)
+
     def url(self, role: str = READER) -> str:
-        """The libpq URL of `marts_owner`, `bi_reader` or `bi_author`, with its password.
+        """The libpq URL of `bi_reader`, `bi_author`, `marts_owner` or `postgres`, with its password.
 
         Raises:
             PostgresError: the server was never started.
@@ -151,6 +169,23 @@ class EmbeddedPostgres:
         if not (self.folder / "credentials.json").exists():
             raise PostgresError("There is no embedded PostgreSQL yet. Run `b24 postgres start` first.")
         return self._url(role, self._passwords()[role], DATABASE)
+
+    def app_database(self, name: str) -> str:
+        """A database for one application beside the marts: libpq URL of a role of the same name that owns it.
+
+        Both are made at the first call; the password stays in credentials.json. Nobody else may connect to this
+        database, and its role to no other.
+        """
+        self.start()
+        with self._exclusively(self._account()):
+            passwords = self._passwords()
+            if name not in passwords:
+                passwords[name] = secrets.token_urlsafe(24)
+                _write_private(self.folder / "credentials.json", json.dumps(passwords, indent=2))
+            with connect(self._url(ADMIN, passwords[ADMIN], "postgres")) as con:
+                create_role(con, name, passwords[name])
+                _create_database(con, name)
+        return self._url(name, passwords[name], name)
 
     @property
     def address(self) -> str:
@@ -296,7 +331,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + START_TIMEOUT_S
         while self._server_pid() is not None:
             try:
-                with _connect(self._url(ADMIN, passwords[ADMIN], "postgres")):
+                with connect(self._url(ADMIN, passwords[ADMIN], "postgres")):
                     return True
             except psycopg.OperationalError as error:
                 if time.monotonic() >= deadline or "authentication failed" in str(error):
@@ -325,32 +360,32 @@ class EmbeddedPostgres:
 
     def _ensure_database(self, passwords: dict[str, str]) -> None:
         """Roles, database, schemas; each is made only if it is missing, so a killed first start is completed."""
-        with _connect(self._url(ADMIN, passwords[ADMIN], "postgres")) as con:
+        with connect(self._url(ADMIN, passwords[ADMIN], "postgres")) as con:
             for role in (OWNER, READER, AUTHOR):
-                _create_role(con, role, passwords[role])
-            if con.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone() is None:
-                con.execute(sql.SQL("create database {} owner {}").format(_id(DATABASE), _id(OWNER)))
-            con.execute(sql.SQL("revoke all on database {}, postgres, template1 from public").format(_id(DATABASE)))
-            con.execute(
-                sql.SQL("grant connect on database {} to {}, {}").format(_id(DATABASE), _id(READER), _id(AUTHOR))
-            )
+                create_role(con, role, passwords[role])
+            create_role(con, RESTRICTED, None)
+            _create_database(con, DATABASE, OWNER)
+            con.execute("revoke all on database postgres, template1 from public")
+            con.execute("grant connect on database marts to bi_reader, bi_author, bi_restricted")
             try:
                 con.execute(sql.SQL("alter database {} set timezone = {}").format(_id(DATABASE), self._timezone))
             except psycopg.errors.InvalidParameterValue:
                 raise PostgresError(
                     f"PostgreSQL does not know the time zone {self._timezone}: set REPORTING_TZ to its IANA name."
                 ) from None
-            for statement in _ROLE_SETTINGS:
-                con.execute(statement)
-        with _connect(self._url(ADMIN, passwords[ADMIN], DATABASE)) as con:
+            for setting in (*READER_SETTINGS, "search_path = marts, analyst"):
+                con.execute(sql.SQL("alter role bi_reader set {}").format(sql.SQL(setting)))
+            con.execute("alter role bi_author set search_path = analyst, marts")
+        with connect(self._url(ADMIN, passwords[ADMIN], DATABASE)) as con:
             con.execute("revoke all on schema public from public")
-        with _connect(self._url(OWNER, passwords[OWNER], DATABASE)) as con:
+            con.execute(_NO_LARGE_OBJECTS)
+        with connect(self._url(OWNER, passwords[OWNER], DATABASE)) as con:
             ensure_schemas(con)
-        with _connect(self._url(AUTHOR, passwords[AUTHOR], DATABASE)) as con:
+        with connect(self._url(AUTHOR, passwords[AUTHOR], DATABASE)) as con:
             con.execute(_ANALYST_VIEWS_FOR_READERS)
 
     def _url(self, role: str, password: str, database: str) -> str:
-        return f"postgresql://{role}:{quote(password, safe='')}@{LOOPBACK}:{self._port()}/{database}"
+        return login_url(role, password, f"{LOOPBACK}:{self._port()}/{database}")
 
     def _run(self, account: Account, program: str, *arguments: str | Path | float, what: str) -> None:
         """Run one of PostgreSQL's programs as the account.
@@ -387,6 +422,15 @@ class ExternalPostgres:
         """See `PublishTarget`."""
         return self._url
 
+    def administrator_url(self) -> str:
+        """See `PublishTarget`."""
+        return self._url
+
+    def login_url(self, user: str, password: str) -> str:
+        """See `PublishTarget`; TLS as for us."""
+        mode = conninfo_to_dict(self._url).get("sslmode")
+        return login_url(user, password, self.address) + (f"?sslmode={mode}" if mode else "")
+
     @property
     def address(self) -> str:
         """`host:port/database` without a password, for people."""
@@ -397,7 +441,7 @@ class ExternalPostgres:
         """See `PublishTarget`: checks the version, makes schemas, and group roles for readers where it may."""
         notes = []
         try:
-            with _connect(self._url) as con:
+            with connect(self._url) as con:
                 if con.info.server_version < OLDEST_SERVER:
                     raise PostgresError(
                         f"The server {self.address} is PostgreSQL {con.info.server_version // 10_000}; 14 or later is "
@@ -405,7 +449,7 @@ class ExternalPostgres:
                     )
                 for role in (READER, AUTHOR):
                     try:
-                        _create_role(con, role, None)
+                        create_role(con, role, None)
                     except psycopg.errors.InsufficientPrivilege:
                         notes.append(
                             f"The role {role} does not exist on {self.address} and this user may not create it: "
@@ -419,7 +463,7 @@ class ExternalPostgres:
 
 def ensure_schemas(con: psycopg.Connection[Any]) -> None:
     """Schemas `marts` and `analyst` with the rights of the BI roles that exist; as the role that will own the marts."""
-    roles = [role for role in (READER, AUTHOR) if _role_exists(con, role)]
+    roles = [role for role in (READER, AUTHOR) if role_exists(con, role)]
     for schema in (MARTS, ANALYST):
         if con.execute("select 1 from pg_namespace where nspname = %s", [schema]).fetchone() is None:
             con.execute(sql.SQL("create schema {}").format(_id(schema)))
@@ -432,6 +476,26 @@ def ensure_schemas(con: psycopg.Connection[Any]) -> None:
             con.execute(sql.SQL(statement).format(_id(role)))
     if AUTHOR in roles:
         con.execute("grant create on schema analyst to bi_author")
+
+
+def take_turn(con: psycopg.Connection[Any], address: str) -> None:
+    """Wait until nobody else publishes to the server or changes who sees what; it holds while this session lasts.
+
+    Raises:
+        PostgresError: somebody is at it.
+    """
+    deadline = time.monotonic() + OTHER_PUBLISHER_WAIT_S
+    while con.execute("select pg_try_advisory_lock(%s)", [ONE_PUBLISHER_LOCK]).fetchone() != (True,):
+        if time.monotonic() >= deadline:
+            raise PostgresError(
+                f"Another publish to {address} is under way. Wait until it ends, then run this command again."
+            )
+        time.sleep(0.2)
+
+
+def login_url(user: str, password: str, address: str) -> str:
+    """A libpq URL; the address is `host:port/database`."""
+    return f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@{address}"
 
 
 def explain(error: Exception, address: str) -> str:
@@ -491,13 +555,14 @@ _ADVICE: Sequence[tuple[frozenset[str], tuple[str, ...], str]] = (
     ),
 )  # fmt: skip
 
-_ROLE_SETTINGS: Sequence[LiteralString] = (
-    "alter role bi_reader set default_transaction_read_only = on",
+READER_SETTINGS: Sequence[LiteralString] = (
+    "default_transaction_read_only = on",
     # a repeatable-read transaction sees one publish throughout, however many queries it makes
-    "alter role bi_reader set default_transaction_isolation = 'repeatable read'",
-    "alter role bi_reader set search_path = marts, analyst",
-    "alter role bi_author set search_path = analyst, marts",
+    "default_transaction_isolation = 'repeatable read'",
+    "statement_timeout = '2min'",
 )
+# the one way to fill the disk that PostgreSQL leaves to everybody
+_NO_LARGE_OBJECTS = "revoke execute on function lo_creat(int), lo_create(oid), lo_from_bytea(oid, bytea) from public"
 _ANALYST_VIEWS_FOR_READERS = "alter default privileges in schema analyst grant select on tables to bi_reader"
 
 
@@ -527,9 +592,9 @@ def _check_reach(account: Account, folder: Path, advice: str) -> None:
     )
 
 
-def _create_role(con: psycopg.Connection[Any], role: str, password: str | None) -> None:
+def create_role(con: psycopg.Connection[Any], role: str, password: str | None) -> None:
     """Create a role if it is missing: with a login if there is a password, else a group."""
-    if _role_exists(con, role):
+    if role_exists(con, role):
         return
     if password is None:
         con.execute(sql.SQL("create role {} nologin").format(_id(role)))
@@ -539,11 +604,20 @@ def _create_role(con: psycopg.Connection[Any], role: str, password: str | None) 
     con.execute(sql.SQL("create role {} login password {}").format(_id(role), verifier))
 
 
-def _role_exists(con: psycopg.Connection[Any], role: str) -> bool:
+def _create_database(con: psycopg.Connection[Any], name: str, owner: str | None = None) -> None:
+    """Create a database if it is missing, closed to everybody but its owner: by default the role of its name."""
+    if con.execute("select 1 from pg_database where datname = %s", [name]).fetchone() is None:
+        con.execute(sql.SQL("create database {} owner {}").format(_id(name), _id(owner or name)))
+    con.execute(sql.SQL("revoke all on database {} from public").format(_id(name)))
+
+
+def role_exists(con: psycopg.Connection[Any], role: str) -> bool:
+    """Whether the server has a role of that name."""
     return con.execute("select 1 from pg_roles where rolname = %s", [role]).fetchone() is not None
 
 
-def _connect(url: str) -> psycopg.Connection[Any]:
+def connect(url: str) -> psycopg.Connection[Any]:
+    """A session in autocommit mode."""
     return psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, application_name="b24")
 
 

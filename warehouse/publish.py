@@ -15,21 +15,28 @@ import duckdb
 import psycopg
 from psycopg import sql
 
+from warehouse import rights
 from warehouse.duckdb_file import open_warehouse
 from warehouse.errors import PortalMismatch, PostgresError, PublishError
-from warehouse.postgres import CONNECT_TIMEOUT_S, MARTS, PublishTarget, explain
+from warehouse.postgres import CONNECT_TIMEOUT_S, MARTS, PublishTarget, explain, take_turn
+from warehouse.rights import TableRights
 
 # Staging tables and the list of what we published; BI roles see nothing of it.
 STAGING = "marts_publish"
 INFO_TABLE = "publish_info"
+_INFO_COLUMNS = {
+    "run_id": "text primary key",
+    "as_of": "timestamptz not null",
+    "published_at": "timestamptz not null",
+    "portal_host": "text",
+}
 BATCH_ROWS = 65_536
-ONE_PUBLISHER_LOCK = 0x0B24_0001  # the key of PostgreSQL's advisory lock
-OTHER_PUBLISHER_WAIT_S = 30.0
 # A statement waiting for an exclusive lock blocks every later reader of the table: wait little, and try again.
 LOCK_WAIT_S = 2.0
 LOCK_TRIES = 10
 LOCK_PAUSE_S = 1.0
 VACUUM_SHARE = 0.1  # of a table's rows changed
+INDEXED_ROWS = 100_000  # a smaller table is read whole in the time that a dashboard takes to notice
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +55,9 @@ class TableSpec:
         description: comment of the table.
         columns: comment of each column that has one.
         contract: whether the product fixes its columns; else they follow the portal's custom fields.
+        shared: whether users who see some departments only read all of it.
+        leaks: columns that those users do not get, since they tell about other managers.
+        time: the column that dashboards filter by period.
     """
 
     name: str
@@ -56,6 +66,9 @@ class TableSpec:
     description: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     contract: bool = True
+    shared: bool = False
+    leaks: frozenset[str] = frozenset()
+    time: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +134,27 @@ class _Plan:
         """Whether the table must be locked against readers for a moment."""
         return self.existing is not None and bool(self.added or self.dropped or self.rekeyed)
 
+    @property
+    def rights(self) -> TableRights:
+        """The table as the rights see it."""
+        spec = self.spec
+        return TableRights(spec.name, self.columns, spec.primary_key, spec.shared, spec.leaks)
+
+    @property
+    def first(self) -> str:
+        """The column in whose order the rows are laid."""
+        time = self.spec.time
+        return time if time and time in self.columns else self.spec.primary_key[0]
+
+    @property
+    def indexed(self) -> list[str]:
+        """Columns that get an index: of a million rows it brought a month from 128 to 32 ms, a manager from 131 to 25.
+
+        Those of pipelines and channels, with few values each, won nothing.
+        """
+        wanted = {self.first, "manager_key"} & self.columns.keys() if self.rows >= INDEXED_ROWS else set()
+        return sorted(wanted - {self.spec.primary_key[0]})  # the key's own index begins with that one
+
 
 def publish(
     warehouse_path: Path,
@@ -170,8 +204,10 @@ def publish(
                 if not allow_shrink:
                     _check_shrink(con, plans, shrink_guard)
                 _stage(con, target, plans, tell)
+            rights.ensure(con)
+            _divide(con, plans)
             changes = _apply(con, plans, gone, info, tell)
-            _tidy(con, changes, tell)
+            _tidy(con, plans, changes, tell)
     except PostgresError as error:
         raise PublishError(str(error)) from None
     except (psycopg.Error, adbc.Error) as error:
@@ -189,13 +225,7 @@ def _session(target: PublishTarget) -> Iterator[psycopg.Connection[Any]]:
         # a statement whose client was killed ends within a second, and its locks with it
         con.execute("set client_connection_check_interval = '1s'")
         con.execute("set timezone = 'UTC'")
-        deadline = time.monotonic() + OTHER_PUBLISHER_WAIT_S
-        while not _scalar(con, "select pg_try_advisory_lock(%s)", [ONE_PUBLISHER_LOCK]):
-            if time.monotonic() >= deadline:
-                raise PublishError(
-                    f"Another publish to {target.address} is under way. Wait until it ends, then run `b24 publish`."
-                )
-            time.sleep(0.2)
+        take_turn(con, target.address)
         try:
             yield con
         except Exception:
@@ -420,13 +450,23 @@ def _stage(con: psycopg.Connection[Any], target: PublishTarget, plans: Sequence[
             con.execute(sql.SQL("analyze {}").format(_staging(plan.spec.name)))
 
 
+def _divide(con: psycopg.Connection[Any], plans: Sequence[_Plan]) -> None:
+    """Bring tables that an earlier version published under the rights, one at a time: each is locked for a moment."""
+    for plan in plans:
+        if plan.existing is not None and not plan.altered and rights.needs_lock(con, plan.rights):
+            with con.transaction():
+                con.execute(sql.SQL("set local lock_timeout = {}").format(_milliseconds(LOCK_WAIT_S)))
+                _lock_alone(con, plan.spec.name)
+                rights.protect(con, plan.rights)
+
+
 def _apply(
     con: psycopg.Connection[Any], plans: Sequence[_Plan], gone: Sequence[str], info: PublishInfo, tell: PublishProgress
 ) -> dict[str, PublishedTable]:
     """The one transaction. What needs a table for itself alone comes last, so that readers wait for a moment only."""
     changes = {}
     with con.transaction():
-        con.execute(sql.SQL("set local lock_timeout = {}").format(f"{LOCK_WAIT_S * 1000:.0f}ms"))
+        con.execute(sql.SQL("set local lock_timeout = {}").format(_milliseconds(LOCK_WAIT_S)))
         con.execute("set local work_mem = '128MB'")
         for number, plan in enumerate(sorted(plans, key=lambda plan: plan.altered), start=1):
             tell("apply", plan.spec.name, number, len(plans))
@@ -462,7 +502,10 @@ def _apply_table(con: psycopg.Connection[Any], plan: _Plan) -> PublishedTable:
         updated = _update(con, plan, names, matched)
     if plan.existing is None or plan.rekeyed:
         inserted = con.execute(
-            sql.SQL("insert into {mart} ({columns}) select {columns} from {staged}").format(**names)
+            # rows of one period side by side: a month of a million rows was read in 11 ms instead of 32
+            sql.SQL("insert into {mart} ({columns}) select {columns} from {staged} order by {first}").format(
+                **names, first=sql.Identifier(plan.first)
+            )
         ).rowcount
         con.execute(sql.SQL("alter table {mart} add primary key ({key})").format(**names))
     else:
@@ -472,6 +515,7 @@ def _apply_table(con: psycopg.Connection[Any], plan: _Plan) -> PublishedTable:
                 "where not exists (select from {mart} as m where {matched})"
             ).format(**names, matched=matched)
         ).rowcount
+    rights.protect(con, plan.rights)
     _comment(con, name, plan.spec.description, {column: plan.spec.columns.get(column, "") for column in plan.columns})
     return PublishedTable(name, plan.rows, inserted, updated, deleted)
 
@@ -506,6 +550,7 @@ def _alter(con: psycopg.Connection[Any], plan: _Plan) -> None:
         )
         if constraint:
             con.execute(sql.SQL("alter table {} drop constraint {}").format(mart, sql.Identifier(constraint)))
+    rights.release(con, plan.spec.name, plan.dropped)
     for column in plan.dropped:
         con.execute(sql.SQL("alter table {} drop column {}").format(mart, sql.Identifier(column)))
     for column in plan.added:
@@ -532,7 +577,7 @@ def _lock_alone(con: psycopg.Connection[Any], name: str) -> None:
     ).fetchall()
     named = ", ".join(f"{user} (process {pid})" for user, pid in dict.fromkeys(sessions)) or "another session"
     raise PublishError(
-        f"Nothing was published: the columns of marts.{name} change, and {named} keeps the table in an open "
+        f"Nothing was published: marts.{name} gets other columns or rights, and {named} keeps the table in an open "
         "transaction. End that session, then run `b24 publish`."
     )
 
@@ -559,13 +604,9 @@ def _comment(con: psycopg.Connection[Any], name: str, description: str, columns:
 
 def _write_info(con: psycopg.Connection[Any], info: PublishInfo) -> None:
     if _existing(con, INFO_TABLE) is None:
-        con.execute(
-            sql.SQL(
-                "create table {} (run_id text primary key, as_of timestamptz not null, "
-                "published_at timestamptz not null, portal_host text)"
-            ).format(_mart(INFO_TABLE))
-        )
+        con.execute(sql.SQL("create table {} ({})").format(_mart(INFO_TABLE), _declared(_INFO_COLUMNS)))
         _register(con, INFO_TABLE)
+    rights.protect(con, TableRights(INFO_TABLE, _INFO_COLUMNS, ("run_id",), shared=True))
     _comment(
         con,
         INFO_TABLE,
@@ -588,16 +629,32 @@ def _register(con: psycopg.Connection[Any], name: str) -> None:
     con.execute(sql.SQL("insert into {} values (%s) on conflict do nothing").format(_staging("tables")), [name])
 
 
-def _tidy(con: psycopg.Connection[Any], changes: Mapping[str, PublishedTable], tell: PublishProgress) -> None:
-    """Drop the staging tables and vacuum what changed much; all is published by now, so a failure only waits."""
+def _tidy(
+    con: psycopg.Connection[Any],
+    plans: Sequence[_Plan],
+    changes: Mapping[str, PublishedTable],
+    tell: PublishProgress,
+) -> None:
+    """Drop staging tables, index large tables, vacuum what changed much; all is published, so a failure only waits."""
     try:
-        for number, (name, change) in enumerate(changes.items(), start=1):
+        for number, plan in enumerate(plans, start=1):
+            name, change = plan.spec.name, changes[plan.spec.name]
             tell("clean", name, number, len(changes))
             con.execute(sql.SQL("drop table {}").format(_staging(name)))
+            for column in plan.indexed:
+                con.execute(
+                    sql.SQL("create index if not exists {} on {} ({})").format(
+                        sql.Identifier(f"{name}_{column}_idx"), _mart(name), sql.Identifier(column)
+                    )
+                )
             if change.inserted + change.updated + change.deleted > VACUUM_SHARE * change.rows:
                 con.execute(sql.SQL("vacuum (analyze) {}").format(_mart(name)))
     except psycopg.Error as error:
         log.warning("Published, but not tidied up; the next publish does it: %s", type(error).__name__)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f}ms"
 
 
 def _declared(columns: Mapping[str, str]) -> sql.Composable:

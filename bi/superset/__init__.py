@@ -1,0 +1,1 @@
+"""Superset: dashboards as code."""

@@ -1,0 +1,136 @@
+"""A browser on the dashboards: what their charts ask Superset, what they get, and what a person would see."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, Response, sync_playwright
+
+from bi.superset.provision import Dashboard, login
+from bi.superset.server import ADMIN, Superset
+
+CHROMIUM = "/usr/bin/chromium"
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run",
+)  # fmt: skip
+WIDTH, HEIGHT = 1600, 1000
+TALLEST = 6000
+LOADING = ".loading, [data-test=loading-indicator]"
+ERRORS = "[data-test=error-message], .ant-alert-error, [data-test=dashboard-component-missing-chart]"
+PATIENCE_MS = 120_000
+SETTLED_MS = 2000  # a chart that waits for a filter's first value asks a moment after the filter got it
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one chart asked of `/api/v1/chart/data`, and what it got."""
+
+    chart: str
+    kind: str
+    status: int
+    request: dict[str, Any]
+    results: list[dict[str, Any]]  # one per query of the chart, with `colnames` and `data`
+
+    @property
+    def rows(self) -> int:
+        """Rows of all its queries."""
+        return sum(len(result["data"]) for result in self.results)
+
+
+@dataclass
+class Opened:
+    """A dashboard on the screen."""
+
+    title: str
+    charts: set[str]
+    answers: dict[str, Answer]  # the last one of each chart, by the chart's name
+    errors: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Viewer:
+    """A logged-in person at a browser."""
+
+    page: Page
+    address: str
+    charts: dict[int, tuple[str, str]]  # name and kind of each chart, by its id
+    members: dict[str, set[str]]  # names of the charts of each dashboard, by the dashboard's title
+    _answers: dict[str, Answer] = field(default_factory=dict)
+
+    @classmethod
+    @contextmanager
+    def logged_in(cls, superset: Superset) -> Iterator["Viewer"]:
+        """Fill in the login page as a person would."""
+        with login(superset) as client:
+            charts = client.get("/api/v1/chart/?q=(page_size:500)").json()["result"]
+            boards = client.get("/api/v1/dashboard/?q=(page_size:100)").json()["result"]
+            on_boards = {
+                board["dashboard_title"]: client.get(f"/api/v1/dashboard/{board['id']}/charts").json()["result"]
+                for board in boards
+            }
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+            page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, locale="ru-RU")
+            page.set_default_timeout(PATIENCE_MS)
+            page.goto(f"{superset.address}/login/")
+            page.fill("#username", ADMIN)
+            page.fill("#password", superset.password)
+            page.keyboard.press("Enter")
+            page.wait_for_url(lambda url: "login" not in url)
+            names = {chart["id"]: (chart["slice_name"], chart["viz_type"]) for chart in charts}
+            members = {title: {chart["slice_name"] for chart in on_it} for title, on_it in on_boards.items()}
+            viewer = cls(page, superset.address, names, members)
+            page.on("response", viewer._listen)
+            yield viewer
+            browser.close()
+
+    def open(self, dashboard: Dashboard, screenshot: Path | None = None) -> Opened:
+        """Open a dashboard in a window as tall as it is, so that every chart is drawn, and wait until all are."""
+        self._answers = {}
+        self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+        self.page.goto(dashboard.url)
+        self.page.wait_for_selector("[data-test=dashboard-component-chart-holder]")
+        height = self.page.evaluate("Math.max(...[...document.querySelectorAll('*')].map(e => e.scrollHeight))")
+        self.page.set_viewport_size({"width": WIDTH, "height": min(int(height) + 100, TALLEST)})
+        self.wait()
+        if screenshot:
+            self.page.wait_for_timeout(SETTLED_MS)  # lines and bars grow into their place
+            self.page.screenshot(path=screenshot)
+        errors = self.page.locator(ERRORS).all_inner_texts()
+        return Opened(dashboard.title, self.members[dashboard.title], dict(self._answers), errors)
+
+    def choose(self, filter_name: str, option: str) -> dict[str, Answer]:
+        """Pick an option of a native filter and apply it; returns what the charts were answered then."""
+        bar = self.page.locator("[data-test=filter-bar]")
+        control = bar.locator("[data-test=form-item-value]").nth(self._place(filter_name))
+        control.locator("input").first.click()
+        self.page.locator(f".ant-select-item-option[title='{option}']").first.click()
+        self.page.keyboard.press("Escape")
+        self._answers = {}
+        bar.locator("[data-test=filter-bar__apply-button]").click()
+        self.wait()
+        return dict(self._answers)
+
+    def _place(self, filter_name: str) -> int:
+        names = self.page.locator("[data-test=filter-bar] [data-test=filter-control-name]").all_inner_texts()
+        return next(place for place, name in enumerate(names) if name.strip(" *\n") == filter_name)
+
+    def wait(self) -> None:
+        """Until nothing is loading any more."""
+        for _ in range(PATIENCE_MS // SETTLED_MS):
+            self.page.wait_for_timeout(SETTLED_MS)
+            if self.page.locator(LOADING).count() == 0:
+                return
+        raise TimeoutError(f"{self.page.url} is still loading after {PATIENCE_MS / 1000:.0f} s")
+
+    def _listen(self, response: Response) -> None:
+        if "/api/v1/chart/data" not in response.url:
+            return
+        request = response.request.post_data_json
+        name, kind = self.charts.get((request.get("form_data") or {}).get("slice_id"), ("", ""))
+        if name:  # filters ask for their options here too
+            results = response.json().get("result", []) if response.ok else []
+            self._answers[name] = Answer(name, kind, response.status, request, results)
