@@ -142,11 +142,11 @@ def print_checks(checks: Sequence[Check]) -> None:
     table = Table(show_edge=False, title="Ids there and here", title_justify="left")
     counted = {
         "portal": [check.portal_ids for check in checks],
-        "warehouse": [check.warehouse_ids for check in checks],
-        "missing here": [len(check.missing) for check in checks],
-        "gone there": [len(check.extra) for check in checks],
+        "here": [check.warehouse_ids for check in checks],
+        "missing": [len(check.missing) for check in checks],
+        "extra": [len(check.extra) for check in checks],
     }
-    done = {"marked": [check.marked for check in checks], "read again": [check.healed for check in checks]}
+    done = {"marked": [check.marked for check in checks], "reread": [check.healed for check in checks]}
     counted |= {name: counts for name, counts in done.items() if any(counts)}
     table.add_column("list", no_wrap=True)
     for name in counted:
