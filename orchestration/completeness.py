@@ -140,17 +140,19 @@ def _check(
 def print_checks(checks: Sequence[Check]) -> None:
     """What was compared, and by name what differs."""
     table = Table(show_edge=False, title="Ids there and here", title_justify="left")
-    for column in ("list", "portal", "warehouse", "missing here", "gone there", "marked", "read again", ""):
-        table.add_column(column, justify="left" if column in ("list", "") else "right")
-    for check in checks:
-        counts = (
-            check.portal_ids,
-            check.warehouse_ids,
-            len(check.missing),
-            len(check.extra),
-            check.marked,
-            check.healed,
-        )
+    counted = {
+        "portal": [check.portal_ids for check in checks],
+        "here": [check.warehouse_ids for check in checks],
+        "missing": [len(check.missing) for check in checks],
+        "extra": [len(check.extra) for check in checks],
+    }
+    done = {"marked": [check.marked for check in checks], "reread": [check.healed for check in checks]}
+    counted |= {name: counts for name, counts in done.items() if any(counts)}
+    table.add_column("list", no_wrap=True)
+    for name in counted:
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for check, *counts in zip(checks, *counted.values(), strict=True):
         verdict = escape(check.note) if check.note else "equal" if check.is_equal else "[bold red]differs[/]"
         table.add_row(check.entity, *(f"{number:,}" for number in counts), verdict)
     console.print(table)

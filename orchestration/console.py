@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -14,7 +15,8 @@ from orchestration.report import RunReport
 from warehouse.ledger import WarehouseStatus
 from warehouse.publish import PublishedTable
 
-console = Console()
+WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120  # a log has no width of its own
+console = Console(width=WIDTH)
 SHARE_STEPS = 1000
 
 

@@ -343,8 +343,8 @@ def test_trap_14_pages_instead_of_json() -> None:
 _read = client._read
 
 
-def _status_alone(response: httpx.Response) -> Any:
-    return Failure(Kind.THROTTLED, "HTTP 503") if response.status_code == 503 else _read(response)
+def _status_alone(response: httpx.Response, method: str) -> Any:
+    return Failure(Kind.THROTTLED, "HTTP 503") if response.status_code == 503 else _read(response, method)
 
 
 @trap(
@@ -451,9 +451,9 @@ def test_trap_18_oversized_pages() -> None:
 @trap(
     19,
     "an empty collection is [] where an object is expected",
-    Replaced(client, "_is_map", lambda part: True),
-    fails=msgspec.DecodeError,
-    saying="Expected `object`, got `array`",
+    Replaced(client, "_by_key", lambda part: {} if part is None else part),
+    fails=AttributeError,
+    saying="'list' object has no attribute 'get'",
 )
 def test_trap_19_empty_lists_for_objects() -> None:
     portal = PortalDouble()
