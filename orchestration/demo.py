@@ -138,3 +138,4 @@ def _print_figures(settings: Settings) -> None:
     console.print(table)
     console.print("\nBI tools read the marts here, read-only, schema [bold]marts[/]:")
     console.print(f"  {url}", soft_wrap=True, highlight=False)
+    console.print("Dashboards on them: [bold]make superset[/].")
