@@ -106,10 +106,12 @@ SHOWN = (
         "period_month",
     ),
     Shown(
-        "menedzhery_tasks",
-        "select manager_name, sum(tasks_closed) as m_tasks_closed, sum(tasks_overdue) as m_tasks_overdue, "
-        "sum(tasks_on_time)::numeric / nullif(sum(tasks_with_deadline_closed), 0) as m_tasks_on_time "
-        "from marts.manager_performance where {where} group by 1",
+        "marketing_channels",
+        "select channel_name_ru, sum(spend) as m_spend, sum(leads) as m_leads, sum(deals) as m_deals, "
+        "sum(new_clients) as m_new_clients, sum(revenue) as m_revenue, sum(spend) / nullif(sum(leads), 0) as m_cpl, "
+        "sum(spend) / nullif(sum(deals), 0) as m_cpa, sum(spend) / nullif(sum(new_clients), 0) as m_cac, "
+        "sum(revenue) / nullif(sum(spend), 0) - 1 as m_romi from marts.channel_roi "
+        "where attribution_model = 'last_touch' and date_basis = 'cohort' and {where} group by 1",
         "period_month",
     ),
 )
