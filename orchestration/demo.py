@@ -8,6 +8,7 @@ import psycopg
 from pydantic import SecretStr
 from rich.table import Table
 
+from bi.superset.server import Superset
 from demo.server.running import PortalProcess
 from orchestration.console import LiveProgress, console, summary_table
 from orchestration.report import RunReport
@@ -106,7 +107,9 @@ def _fresh_settings() -> Settings:
         inputs_path=FOLDER / "inputs",
         marts_postgres_url=None,
     )
-    EmbeddedPostgres(settings.paths.postgres).stop()
+    postgres = EmbeddedPostgres(settings.paths.postgres)
+    Superset(settings.paths.superset, postgres).stop()
+    postgres.stop()
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     return settings

@@ -80,7 +80,7 @@ def _superset() -> "Superset":
 
     settings = _settings()
     postgres = EmbeddedPostgres(settings.paths.postgres, timezone=settings.reporting_tz)
-    return Superset(settings.paths.warehouse.with_suffix(".superset"), postgres)
+    return Superset(settings.paths.superset, postgres)
 
 
 def _settings() -> Settings:

@@ -15,7 +15,7 @@ from warehouse.errors import SettingsError
 
 # DuckDB names an attached file by its stem: a stem equal to a schema makes `schema.table` ambiguous
 SCHEMAS = ("raw_bitrix24", "raw_files", "ops", "staging", "intermediate", "core", "marts", "snapshots", "main")
-BESIDE_SUFFIXES = (".lock", ".dlt", ".dbt", ".dagster", ".postgres", ".key")
+BESIDE_SUFFIXES = (".lock", ".dlt", ".dbt", ".dagster", ".postgres", ".key", ".superset")
 KEY_LENGTH = 16  # characters; a shorter key can be guessed from the hash of one known phone
 
 
@@ -30,6 +30,7 @@ class WarehousePaths:
     dagster: Path
     postgres: Path
     personal_data_key: Path
+    superset: Path
 
     @classmethod
     def of(cls, warehouse: Path) -> "WarehousePaths":
