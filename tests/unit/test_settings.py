@@ -44,6 +44,7 @@ def test_everything_of_a_warehouse_lies_beside_it_under_its_stem(monkeypatch: py
         dagster=Path("/srv/crm/north.dagster"),
         postgres=Path("/srv/crm/north.postgres"),
         personal_data_key=Path("/srv/crm/north.key"),
+        superset=Path("/srv/crm/north.superset"),
     )
 
 
