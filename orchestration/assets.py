@@ -16,8 +16,9 @@ from dlt_sources.files import load_files
 from dlt_sources.files.schema import FILES
 from orchestration import completeness, dbt
 from orchestration.check import NOT_ADMIN
-from orchestration.run import SyncRun, known_errors, marts_target
+from orchestration.run import SyncRun, known_errors
 from warehouse.errors import WarehouseError
+from warehouse.postgres import marts_target
 from warehouse.publish import PublishInfo, publish
 from warehouse.settings import Settings
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from orchestration.superset import superset_app
-from warehouse.postgres import AUTHOR, READER, EmbeddedPostgres, ExternalPostgres, PublishTarget
+from warehouse.postgres import AUTHOR, READER, marts_target
 from warehouse.settings import Settings
 
 console = Console()
@@ -30,7 +30,7 @@ def bi_grant(
     """Let a user read the rows of some departments; run it again to change which."""
     from warehouse.rights import grant
 
-    granted = grant(_target(), user, departments.split(","))
+    granted = grant(marts_target(Settings()), user, departments.split(","))
     console.print(f"{user} sees, each with all below it:", highlight=False)
     for path in granted.departments:
         console.print(f"  {escape(path)}", highlight=False)
@@ -48,7 +48,7 @@ def bi_revoke(user: UserName) -> None:
     """Take a user's rights, sessions and login away."""
     from warehouse.rights import revoke
 
-    revoke(_target(), user)
+    revoke(marts_target(Settings()), user)
     console.print(f"{user} is gone.", highlight=False)
 
 
@@ -64,7 +64,7 @@ def bi_users() -> None:
         table.add_column(column, justify="right")
     for role in (READER, AUTHOR):
         table.add_row(role, "everything", "", "")
-    for user in restricted_users(_target()):
+    for user in restricted_users(marts_target(Settings())):
         table.add_row(user.name, escape("\n".join(user.given)), str(user.departments), str(user.managers))
     console.print(table)
 
@@ -74,7 +74,7 @@ def bi_powerbi(
     file: Annotated[Path, typer.Option(help="Where to write the file.")] = Path("marts.pbids"),
 ) -> None:
     """Write a file that tells Power BI Desktop where the marts are; it holds no user and no password."""
-    target = _target()
+    target = marts_target(Settings())
     target.prepare()
     file.write_text(json.dumps(data_source_file(target.address), indent=2) + "\n", encoding="utf-8")
     console.print(f"{file} is written. How to go on: bi/powerbi/README.md.", highlight=False)
@@ -85,10 +85,3 @@ def data_source_file(address: str) -> dict[str, object]:
     server, _, database = address.rpartition("/")
     details = {"protocol": "postgresql", "address": {"server": server, "database": database}}
     return {"version": "0.1", "connections": [{"details": details, "options": {}}]}
-
-
-def _target() -> PublishTarget:
-    settings = Settings()
-    if settings.marts_postgres_url is not None:
-        return ExternalPostgres(settings.marts_postgres_url.get_secret_value())
-    return EmbeddedPostgres(settings.paths.postgres, timezone=settings.reporting_tz)

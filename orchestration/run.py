@@ -20,7 +20,6 @@ from warehouse.duckdb_file import explain
 from warehouse.errors import WarehouseError
 from warehouse.ledger import Ledger
 from warehouse.lock import WarehouseLock
-from warehouse.postgres import EmbeddedPostgres, ExternalPostgres, PublishTarget
 from warehouse.secret_file import personal_data_key
 from warehouse.settings import Settings
 
@@ -138,14 +137,6 @@ def close_dead_runs(instance: dg.DagsterInstance, *, alive: str | None = None) -
             instance.report_run_failed(now, "The process of this run ended without a word; the next run takes over.")
             closed.append(run.run_id)
     return closed
-
-
-def marts_target(settings: Settings) -> PublishTarget:
-    """The server of MARTS_POSTGRES_URL, or the embedded one beside the warehouse."""
-    if settings.marts_postgres_url is not None:
-        os.environ.pop("MARTS_POSTGRES_URL", None)  # dbt has no use for its password
-        return ExternalPostgres(settings.marts_postgres_url.get_secret_value())
-    return EmbeddedPostgres(settings.paths.postgres, timezone=settings.reporting_tz)
 
 
 @contextmanager

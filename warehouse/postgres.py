@@ -24,6 +24,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from warehouse.errors import PostgresError
+from warehouse.secret_file import write_private
+from warehouse.settings import Settings
 
 MARTS, ANALYST = "marts", "analyst"  # schemas
 DATABASE = "marts"
@@ -53,6 +55,7 @@ wal_level = minimal
 max_wal_senders = 0
 # parallel workers share memory through /dev/shm, which containers limit to 64 MB
 max_parallel_workers = 0
+# else plans would count on workers that never start
 max_parallel_workers_per_gather = 0
 timezone = 'UTC'
 log_timezone = 'UTC'
@@ -181,7 +184,7 @@ class EmbeddedPostgres:
             passwords = self._passwords()
             if name not in passwords:
                 passwords[name] = secrets.token_urlsafe(24)
-                _write_private(self.folder / "credentials.json", json.dumps(passwords, indent=2))
+                write_private(self.folder / "credentials.json", json.dumps(passwords, indent=2))
             with connect(self._url(ADMIN, passwords[ADMIN], "postgres")) as con:
                 create_role(con, name, passwords[name])
                 _create_database(con, name)
@@ -243,7 +246,7 @@ class EmbeddedPostgres:
                     "without the views that were created in schema analyst."
                 )
             passwords = {role: secrets.token_urlsafe(24) for role in (ADMIN, OWNER, READER, AUTHOR)}
-            _write_private(path, json.dumps(passwords, indent=2))
+            write_private(path, json.dumps(passwords, indent=2))
         except OSError as error:
             raise self._folder_error(error) from error
         except ValueError as error:
@@ -255,8 +258,8 @@ class EmbeddedPostgres:
         try:
             if path.exists():
                 return int(path.read_text())
-            port = self._running_port() or next(port for port in _shuffled(PORTS) if _is_free(port))
-            _write_private(path, str(port))
+            port = self._running_port() or next(port for port in _shuffled(PORTS) if is_free(port))
+            write_private(path, str(port))
         except OSError as error:
             raise self._folder_error(error) from error
         except ValueError as error:
@@ -284,7 +287,7 @@ class EmbeddedPostgres:
                 shutil.rmtree(left, ignore_errors=True)
             unfinished = Path(tempfile.mkdtemp(prefix="data.new-", dir=self.folder))
             password_file = unfinished.with_suffix(".password")
-            _write_private(password_file, passwords[ADMIN])
+            write_private(password_file, passwords[ADMIN])
             if os.geteuid() == 0:
                 os.chown(unfinished, account.uid, account.gid)
                 os.chown(password_file, account.uid, account.gid)
@@ -301,7 +304,7 @@ class EmbeddedPostgres:
         (self._data / "pg_hba.conf").write_text(SERVER_HBA)
 
     def _check_port(self) -> None:
-        if not _is_free(self._port()):
+        if not is_free(self._port()):
             raise PostgresError(
                 f"Port {self._port()}, kept for this warehouse's PostgreSQL, is taken by another program. Stop that "
                 f"program; or remove {self.folder / 'port'} and start again: a new port is chosen, and BI tools "
@@ -459,6 +462,14 @@ class ExternalPostgres:
         except psycopg.Error as error:
             raise PostgresError(explain(error, self.address)) from None
         return notes
+
+
+def marts_target(settings: Settings) -> PublishTarget:
+    """The server of MARTS_POSTGRES_URL, or the embedded one beside the warehouse."""
+    if settings.marts_postgres_url is not None:
+        os.environ.pop("MARTS_POSTGRES_URL", None)  # dbt has no use for its password
+        return ExternalPostgres(settings.marts_postgres_url.get_secret_value())
+    return EmbeddedPostgres(settings.paths.postgres, timezone=settings.reporting_tz)
 
 
 def ensure_schemas(con: psycopg.Connection[Any]) -> None:
@@ -625,17 +636,8 @@ def _id(name: str) -> sql.Identifier:
     return sql.Identifier(name)
 
 
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    unfinished.replace(path)
-
-
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether a port of 127.0.0.1 can be listened on."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

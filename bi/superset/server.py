@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ import httpx
 import psycopg
 
 from warehouse.errors import WarehouseError
-from warehouse.postgres import LOOPBACK, PORTS, READER, EmbeddedPostgres
+from warehouse.postgres import LOOPBACK, PORTS, READER, EmbeddedPostgres, is_free
 from warehouse.secret_file import write_private
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,7 +89,7 @@ class Superset:
                 return
             metadata_url = self.postgres.app_database(DATABASE)
             self._write_credentials(metadata_url=metadata_url)
-            if not _is_free(self._port()):
+            if not is_free(self._port()):
                 raise SupersetError(
                     f"Port {self._port()}, kept for this warehouse's Superset, is taken by another program. Stop that "
                     f"program; or remove {self.folder / 'port'} and start again: a new port is chosen."
@@ -186,7 +185,7 @@ class Superset:
             except ValueError as error:
                 raise SupersetError(f"{path} is damaged: it must hold one port number.") from error
         others = secrets.SystemRandom().sample(PORTS, len(PORTS))
-        port = next(port for port in (USUAL_PORT, *others) if _is_free(port))
+        port = next(port for port in (USUAL_PORT, *others) if is_free(port))
         write_private(path, str(port))
         return port
 
@@ -279,13 +278,3 @@ class Superset:
 
 def _version() -> str:
     return hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True

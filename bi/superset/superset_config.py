@@ -91,7 +91,6 @@ TALISMAN_CONFIG = {
 }
 DATASET_IMPORT_ALLOWED_DATA_URLS: list[str] = []
 RATELIMIT_ENABLED = False  # it has one viewer's address for all: the proxy's or the loopback's
-AUTH_RATE_LIMITED = True
 
 
 def FLASK_APP_MUTATOR(_: Any) -> None:  # noqa: N802 - Superset's name for it

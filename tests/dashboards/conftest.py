@@ -13,6 +13,7 @@ from pipeline.rehearsal import Rehearsal, rehearsal
 from bi.superset.provision import Dashboard, provision
 from bi.superset.server import ENVIRONMENT, Superset
 from warehouse.postgres import EmbeddedPostgres
+from warehouse.settings import WarehousePaths
 
 if TYPE_CHECKING:
     from dashboards.looking import Opened, Viewer
@@ -62,7 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def company(request: pytest.FixtureRequest) -> Iterator[Company]:
     """Two years of a company of 1500 deals, or the warehouse of the option; Superset started by the command."""
-    warehouse: Path | None = request.config.getoption(OPTION)
+    warehouse: Path | None = request.config.getoption(OPTION, None)  # unknown in a run of all tests
     if warehouse:
         environment = os.environ | {"WAREHOUSE_PATH": str(warehouse.absolute()), "COLUMNS": "200"}
         yield from _shown(Rehearsal(warehouse.parent, None, environment))  # type: ignore[arg-type]
@@ -73,8 +74,8 @@ def company(request: pytest.FixtureRequest) -> Iterator[Company]:
 
 
 def _shown(rehearsed: Rehearsal) -> Iterator[Company]:
-    warehouse = Path(rehearsed.environment["WAREHOUSE_PATH"])
-    superset = Superset(warehouse.with_suffix(".superset"), EmbeddedPostgres(warehouse.with_suffix(".postgres")))
+    paths = WarehousePaths.of(Path(rehearsed.environment["WAREHOUSE_PATH"]))
+    superset = Superset(paths.superset, EmbeddedPostgres(paths.postgres))
     was_up = superset.is_running()
     rehearsed.b24("bi", "superset", "start")
     try:
@@ -98,7 +99,6 @@ def viewer(company: Company) -> "Iterator[Viewer]":
 def opened(company: Company, viewer: "Viewer") -> "dict[str, Opened]":
     """Every dashboard as its page shows it at first, by its slug, with a screenshot of each."""
     SHOTS.mkdir(exist_ok=True)
-    (SHOTS / ".gitignore").write_text("*\n")
     pages = {}
     for dashboard in company.dashboards:
         slug = dashboard.url.rstrip("/").rpartition("/")[2]
