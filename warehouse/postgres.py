@@ -467,7 +467,6 @@ class ExternalPostgres:
 def marts_target(settings: Settings) -> PublishTarget:
     """The server of MARTS_POSTGRES_URL, or the embedded one beside the warehouse."""
     if settings.marts_postgres_url is not None:
-        os.environ.pop("MARTS_POSTGRES_URL", None)  # dbt has no use for its password
         return ExternalPostgres(settings.marts_postgres_url.get_secret_value())
     return EmbeddedPostgres(settings.paths.postgres, timezone=settings.reporting_tz)
 
