@@ -94,10 +94,12 @@ class PublishedTable:
 
 @dataclass(frozen=True)
 class _Existing:
-    """A published table as PostgreSQL has it: column -> type, and the primary key."""
+    """A published table as PostgreSQL has it: column -> type, the primary key, and how many rows of which content."""
 
     columns: Mapping[str, str]
     primary_key: tuple[str, ...]
+    rows: int
+    content: str | None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class _Plan:
     columns: Mapping[str, str]
     relation: duckdb.DuckDBPyRelation
     rows: int
+    content: str  # of all rows together, in any order
     existing: _Existing | None
 
     @property
@@ -133,6 +136,13 @@ class _Plan:
     def altered(self) -> bool:
         """Whether the table must be locked against readers for a moment."""
         return self.existing is not None and bool(self.added or self.dropped or self.rekeyed)
+
+    @property
+    def changed(self) -> bool:
+        """Whether any row may differ from what is published."""
+        return self.altered or self.existing is None or (self.existing.rows, self.existing.content) != (
+            self.rows, self.content
+        )  # fmt: skip
 
     @property
     def rights(self) -> TableRights:
@@ -168,9 +178,10 @@ def publish(
 ) -> list[PublishedTable]:
     """Make the warehouse's tables the content of schema `marts`, all at once for every reader.
 
-    Rows are staged in unlogged tables first (ADBC's binary COPY); then one transaction deletes, updates and inserts
-    the rows that differ in all tables, so that a reader sees one run or the next, never both, and analysts' views
-    and primary keys stay. A publish that dies leaves the last state; the next one clears what it left behind.
+    Tables whose content is that of the last publish cost a hash of their rows. The others are staged in unlogged
+    tables (ADBC's binary COPY); then one transaction deletes, updates and inserts the rows that differ in all tables,
+    so that a reader sees one run or the next, never both, and analysts' views and primary keys stay. A publish that
+    dies leaves the last state; the next one clears what it left behind.
 
     Args:
         warehouse_path: the DuckDB file; open for reading while rows are staged.
@@ -202,8 +213,8 @@ def publish(
                 gone = _gone(con, plans)
                 _check_views(con, plans, gone)
                 if not allow_shrink:
-                    _check_shrink(con, plans, shrink_guard)
-                _stage(con, target, plans, tell)
+                    _check_shrink(plans, shrink_guard)
+                _stage(con, target, [plan for plan in plans if plan.changed], tell)
             rights.ensure(con)
             _divide(con, plans)
             changes = _apply(con, plans, gone, info, tell)
@@ -238,7 +249,9 @@ def _clear_staging(con: psycopg.Connection[Any]) -> None:
     """Make the staging schema, without the tables that a killed publish left there."""
     if _scalar(con, "select to_regnamespace(%s)", [STAGING]) is None:
         con.execute(sql.SQL("create schema {}").format(sql.Identifier(STAGING)))
-    con.execute(sql.SQL("create table if not exists {} (name text primary key)").format(_staging("tables")))
+    tables = _staging("tables")
+    con.execute(sql.SQL("create table if not exists {} (name text primary key, content text)").format(tables))
+    con.execute(sql.SQL("alter table {} add column if not exists content text").format(tables))  # of earlier versions
     for (name,) in con.execute(
         "select tablename from pg_tables where schemaname = %s and tablename <> 'tables'", [STAGING]
     ).fetchall():
@@ -273,14 +286,21 @@ def _plan(con: psycopg.Connection[Any], duck: duckdb.DuckDBPyConnection, spec: T
     }
     relation = source.project(", ".join(_projected(name, kind) for name, kind in columns.items()))
     _check_keys(spec, columns, relation)
-    rows = int(relation.aggregate("count(*)").fetchall()[0][0])
+    hashed = f"hash({', '.join(map(_quoted, columns))})"
+    try:
+        rows, *hashes = relation.aggregate(f"count(*), bit_xor({hashed}), sum({hashed})").fetchall()[0]
+    except duckdb.ConversionException:
+        raise PublishError(
+            f"A whole number in {spec.relation} does not fit PostgreSQL's bigint: cast it to a decimal in the model. "
+            "Nothing was published."
+        ) from None
     existing = _existing(con, spec.name)
     if existing is not None and spec.name not in _published(con):
         raise PublishError(
             f"Schema marts already has a {spec.name} that this pipeline did not publish. "
             "Rename it, or set MARTS_POSTGRES_URL to another database. Nothing was published."
         )
-    return _Plan(spec, columns, relation, rows, existing)
+    return _Plan(spec, columns, relation, rows, "/".join(map(str, hashes)), existing)
 
 
 _TYPES = {
@@ -354,16 +374,18 @@ def _existing(con: psycopg.Connection[Any], name: str) -> _Existing | None:
         """,
         [_regclass(name)],
     ).fetchall()
-    return _Existing(dict(columns), tuple(row[0] for row in key))
+    rows = _scalar(con, sql.SQL("select count(*) from {}").format(_mart(name)))
+    return _Existing(dict(columns), tuple(row[0] for row in key), rows, _published(con).get(name))
 
 
-def _published(con: psycopg.Connection[Any]) -> set[str]:
-    return {row[0] for row in con.execute(sql.SQL("select name from {}").format(_staging("tables"))).fetchall()}
+def _published(con: psycopg.Connection[Any]) -> dict[str, str | None]:
+    """What we published: table -> its content at that time."""
+    return dict(con.execute(sql.SQL("select name, content from {}").format(_staging("tables"))).fetchall())
 
 
 def _gone(con: psycopg.Connection[Any], plans: Sequence[_Plan]) -> list[str]:
     """Tables published before that are not to be published any more, and still exist."""
-    names = _published(con) - {plan.spec.name for plan in plans} - {INFO_TABLE}
+    names = _published(con).keys() - {plan.spec.name for plan in plans} - {INFO_TABLE}
     return sorted(name for name in names if _existing(con, name) is not None)
 
 
@@ -412,15 +434,13 @@ def _views_on(con: psycopg.Connection[Any], table: str, column: str | None) -> l
     ]
 
 
-def _check_shrink(con: psycopg.Connection[Any], plans: Sequence[_Plan], guard: float) -> None:
+def _check_shrink(plans: Sequence[_Plan], guard: float) -> None:
     """Far fewer rows than last time look like a broken load or narrowed rights, not like business."""
-    shrunk = []
-    for plan in plans:
-        if plan.existing is None:
-            continue
-        before = _scalar(con, sql.SQL("select count(*) from {}").format(_mart(plan.spec.name)))
-        if plan.rows < before * (1 - guard):
-            shrunk.append(f"- marts.{plan.spec.name}: {before} rows are published, the new state has {plan.rows}")
+    shrunk = [
+        f"- marts.{plan.spec.name}: {plan.existing.rows} rows are published, the new state has {plan.rows}"
+        for plan in plans
+        if plan.existing is not None and plan.rows < plan.existing.rows * (1 - guard)
+    ]
     if shrunk:
         listed = "\n".join(shrunk)
         raise PublishError(
@@ -437,16 +457,8 @@ def _stage(con: psycopg.Connection[Any], target: PublishTarget, plans: Sequence[
             con.execute(
                 sql.SQL("create unlogged table {} ({})").format(_staging(plan.spec.name), _declared(plan.columns))
             )
-            try:
-                reader = plan.relation.to_arrow_reader(BATCH_ROWS)
-                cursor.adbc_ingest(plan.spec.name, reader, mode="append", db_schema_name=STAGING)
-            except (duckdb.ConversionException, adbc.Error) as error:
-                if "Conversion Error" not in str(error):
-                    raise
-                raise PublishError(
-                    f"A whole number in {plan.spec.relation} does not fit PostgreSQL's bigint: cast it to a decimal in "
-                    "the model. Nothing was published."
-                ) from None
+            reader = plan.relation.to_arrow_reader(BATCH_ROWS)
+            cursor.adbc_ingest(plan.spec.name, reader, mode="append", db_schema_name=STAGING)
             con.execute(sql.SQL("analyze {}").format(_staging(plan.spec.name)))
 
 
@@ -469,8 +481,11 @@ def _apply(
         con.execute(sql.SQL("set local lock_timeout = {}").format(_milliseconds(LOCK_WAIT_S)))
         con.execute("set local work_mem = '128MB'")
         for number, plan in enumerate(sorted(plans, key=lambda plan: plan.altered), start=1):
-            tell("apply", plan.spec.name, number, len(plans))
-            changes[plan.spec.name] = _apply_table(con, plan)
+            name, described = plan.spec.name, plan.spec.columns
+            tell("apply", name, number, len(plans))
+            changes[name] = _apply_table(con, plan) if plan.changed else PublishedTable(name, plan.rows, 0, 0, 0)
+            rights.protect(con, plan.rights)
+            _comment(con, name, plan.spec.description, {column: described.get(column, "") for column in plan.columns})
         for name in gone:
             _lock_alone(con, name)
             con.execute(sql.SQL("drop table {}").format(_mart(name)))
@@ -484,7 +499,6 @@ def _apply_table(con: psycopg.Connection[Any], plan: _Plan) -> PublishedTable:
     names = {"mart": _mart(name), "staged": _staging(name), "columns": _listed(plan.columns), "key": _listed(key)}
     if plan.existing is None:
         con.execute(sql.SQL("create table {} ({})").format(_mart(name), _declared(plan.columns)))
-        _register(con, name)
     elif plan.altered:
         _lock_alone(con, name)
         _alter(con, plan)
@@ -515,8 +529,7 @@ def _apply_table(con: psycopg.Connection[Any], plan: _Plan) -> PublishedTable:
                 "where not exists (select from {mart} as m where {matched})"
             ).format(**names, matched=matched)
         ).rowcount
-    rights.protect(con, plan.rights)
-    _comment(con, name, plan.spec.description, {column: plan.spec.columns.get(column, "") for column in plan.columns})
+    _register(con, name, plan.content)
     return PublishedTable(name, plan.rows, inserted, updated, deleted)
 
 
@@ -605,7 +618,7 @@ def _comment(con: psycopg.Connection[Any], name: str, description: str, columns:
 def _write_info(con: psycopg.Connection[Any], info: PublishInfo) -> None:
     if _existing(con, INFO_TABLE) is None:
         con.execute(sql.SQL("create table {} ({})").format(_mart(INFO_TABLE), _declared(_INFO_COLUMNS)))
-        _register(con, INFO_TABLE)
+        _register(con, INFO_TABLE, None)
     rights.protect(con, TableRights(INFO_TABLE, _INFO_COLUMNS, ("run_id",), shared=True))
     _comment(
         con,
@@ -625,8 +638,13 @@ def _write_info(con: psycopg.Connection[Any], info: PublishInfo) -> None:
     )
 
 
-def _register(con: psycopg.Connection[Any], name: str) -> None:
-    con.execute(sql.SQL("insert into {} values (%s) on conflict do nothing").format(_staging("tables")), [name])
+def _register(con: psycopg.Connection[Any], name: str, content: str | None) -> None:
+    con.execute(
+        sql.SQL(
+            "insert into {} (name, content) values (%s, %s) on conflict (name) do update set content = excluded.content"
+        ).format(_staging("tables")),
+        [name, content],
+    )
 
 
 def _tidy(
@@ -640,7 +658,7 @@ def _tidy(
         for number, plan in enumerate(plans, start=1):
             name, change = plan.spec.name, changes[plan.spec.name]
             tell("clean", name, number, len(changes))
-            con.execute(sql.SQL("drop table {}").format(_staging(name)))
+            con.execute(sql.SQL("drop table if exists {}").format(_staging(name)))
             for column in plan.indexed:
                 con.execute(
                     sql.SQL("create index if not exists {} on {} ({})").format(

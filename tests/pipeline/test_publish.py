@@ -169,6 +169,25 @@ def test_only_the_difference_is_written(server: EmbeddedPostgres, warehouse: Pat
     assert published_run(server) == "r3"
 
 
+def test_what_did_not_change_is_not_sent_again(server: EmbeddedPostgres, warehouse: Path) -> None:
+    """An hour of a company changes a part of its tables; a row that somebody took away on the server comes back."""
+    run(warehouse, server)
+    staged: list[str] = []
+
+    def listen(step: str, table: str, number: int, of: int) -> None:
+        if step == "stage":
+            staged.append(table)
+
+    fill(warehouse, "update marts.channel_roi set leads = leads + 1 where channel_key = 'c1'")
+    run(warehouse, server, run_id="r2", progress=listen)
+    assert (staged, published_run(server)) == (["channel_roi"], "r2")
+    fill(warehouse, "update marts.channel_roi set leads = 7 - leads where leads in (3, 4)")  # two values change places
+    assert run(warehouse, server, run_id="r3")[1] == PublishedTable("channel_roi", 10, 0, updated=2, deleted=0)
+    with psycopg.connect(server.publisher_url(), autocommit=True) as con:
+        con.execute("delete from marts.fct_deals where deal_id = 1")
+    assert run(warehouse, server, run_id="r4")[0] == PublishedTable("fct_deals", 100, inserted=1, updated=0, deleted=0)
+
+
 def test_an_emptied_and_a_refilled_table(server: EmbeddedPostgres, warehouse: Path) -> None:
     """A mart without rows is a mart all the same."""
     fill(warehouse, "delete from marts.channel_roi")
