@@ -12,7 +12,7 @@ _CREDENTIALS = json.loads((_FOLDER / "credentials.json").read_text())
 
 SECRET_KEY = _CREDENTIALS["secret_key"]
 SQLALCHEMY_DATABASE_URI = _CREDENTIALS["metadata_url"]
-SQLALCHEMY_ENGINE_OPTIONS = {"pool_pre_ping": True, "pool_size": 4, "max_overflow": 4}  # threads: 4
+SQLALCHEMY_ENGINE_OPTIONS = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}  # threads: 2
 
 
 class NoEvents(AbstractEventLogger):  # type: ignore[misc]  # mypy does not see Superset
