@@ -26,31 +26,46 @@ VERSION = "1.0.0"
 OURS = UUID("5b0d3f0e-6f3a-5d0c-9b56-2f5f0f1c7a24")  # the namespace of all our uuids; another one makes all objects new
 GRID = 12  # columns of a dashboard
 CLEAR: Yaml = {"background": "BACKGROUND_TRANSPARENT"}
-SENTENCE_HEIGHT = 8  # of 8 pixels each; three lines
+LETTERS = 11  # of a sentence, that fit into one of the columns on a small screen
 CSS = """\
-.dashboard-markdown { margin-top: -16px; }
+.grid-column .dashboard-markdown { margin-top: -16px; }
 .dashboard-markdown .dashboard-component-chart-holder { padding: 4px 16px; }
 .dashboard-markdown p { font-size: 12px; line-height: 1.35; margin: 0; opacity: 0.7; }
+.dt-is-null { font-size: 0; }
+.dt-is-null::after { content: "–"; font-size: 12px; }
 """
 NEVER = "No filter"  # Superset's word for a time range without bounds
 
+MONEY = ",.0f"  # of nothing else: provision.py finds by it where the currency belongs
 D3: Mapping[Format, str] = {
-    "money": ",.0f",
-    "count": ",.0f",
-    "decimal": ",.1f",
-    "share": ",.1%",
+    "money": MONEY,
+    "count": ",d",
+    "decimal": ",.1~f",
+    "share": ",.1~%",
     "days": ",.1f",
     "hours": ",.1f",
-    "minutes": ",.0f",
+    "minutes": ",d",
     "index": ",.2f",
     "ratio": ",.2f",
 }
-COLORS = "echarts5Colors"  # light enough for the dark labels of a funnel
+COLORS = "echarts5Colors"
+FUNNEL_COLORS = "b24Funnel"  # of superset_config.py; light, as the labels lie on them
+REST = "Остальные"  # superset_config.py names it so
+# short words for viewers; in the dictionary some of them belong to the key beside the column
+SHORT = {
+    "pipeline_name": "Воронка",
+    "stage_ru": "Стадия",
+    "manager_name": "Менеджер",
+    "department_name": "Отдел",
+    "channel_name_ru": "Канал",
+    "utm_campaign": "Кампания",
+    "client_ru": "Клиент",
+}
 OPTIONS = {
-    "over", "across", "grain", "sort", "horizontal", "stack", "values", "limit", "search", "marks", "having",
+    "over", "across", "grain", "sort", "horizontal", "stack", "values", "limit", "others", "search", "marks", "having",
     "compared", "time_format",
 }  # fmt: skip
-GOOD, BAD = "#5AC189", "#E04355"
+GOOD, BAD, GREY = "#5AC189", "#E04355", "#D0D4DA"
 
 
 class BundleError(Exception):
@@ -176,6 +191,7 @@ def _calculated(dataset: Dataset) -> Iterator[tuple[Column, str]]:
         # by the portal's day and not by the reader's clock, which may be far from it
         now = "(SELECT DATE_TRUNC('month', as_of) FROM marts.publish_info)"
         yield _made("is_recent", "boolean", "Последние 25 месяцев"), f"({time} >= {now} - INTERVAL '24 months')"
+        yield _made("is_over", "boolean", "Месяц закончился"), f"({time} < {now})"
     names = {column.name for column in dataset.columns}
     for name, label, place, places in (
         ("stage", "Стадия по порядку", "stage_position", 2),
@@ -184,6 +200,8 @@ def _calculated(dataset: Dataset) -> Iterator[tuple[Column, str]]:
         if {place, f"{name}_name"} <= names:  # charts put names in the order of letters
             number = f"LPAD(CAST({place} AS TEXT), {places}, '0')"
             yield _made(f"{name}_ru", "varchar", label), f"CONCAT_WS('. ', {number}, {name}_name)"
+            if name == "stage":  # apart from the stages themselves, whose colours are those of the funnel
+                yield _made("to_stage_ru", "varchar", "Переход в стадию"), f"CONCAT('→ ', {number}, '. ', stage_name)"
 
 
 def _made(name: str, kind: str, label: str) -> Column:
@@ -221,9 +239,12 @@ def _dataset_yaml(table: Table) -> Yaml:
 
 def _column_yaml(column: Column, expression: str | None) -> Yaml:
     hint = "" if column.additive else " Не складывается по строкам: для графиков есть показатели."
+    label = SHORT.get(column.name, column.label)
+    if label in SHORT.values() and column.name not in SHORT:
+        label += ", код"
     return {
         "column_name": column.name,
-        "verbose_name": column.label,
+        "verbose_name": label,
         "description": f"{column.label}. {column.definition}".strip() + hint,
         "type": column.type.upper(),
         "is_dttm": column.type in {"date", "timestamptz"},
@@ -280,7 +301,7 @@ def _number(chart: Chart) -> Yaml:
         "viz_type": "big_number_total",
         "metric": chart.metrics[0].name,
         "y_axis_format": _d3(chart.metrics[0]),
-        "header_font_size": 0.4,
+        "header_font_size": 0.3,
         "subheader_font_size": 0.125,
         "time_format": chart.options.get("time_format", "%d.%m.%Y"),
         "force_timestamp_formatting": "time_format" in chart.options,
@@ -291,8 +312,10 @@ def _series(viz_type: str) -> Callable[[Chart], Yaml]:
     def params(chart: Chart) -> Yaml:
         over = chart.options.get("over")  # a column; without one the chart runs along the time
         axis = chart.table.shown(over) if over else _axis(chart)
-        sorted_by = chart.metrics[0].name if chart.options.get("sort") == "metric" else axis
+        sort = _sort(chart)
+        sorted_by = sort["label"] if isinstance(sort, dict) else sort or axis
         horizontal = chart.options.get("horizontal", False)
+        in_order = bool(chart.by) and not chart.options.get("stack")  # of stages, above all
         return {
             "viz_type": viz_type,
             "x_axis": axis,
@@ -302,6 +325,12 @@ def _series(viz_type: str) -> Callable[[Chart], Yaml]:
             "x_axis_sort": sorted_by if over else None,
             # a horizontal bar chart is drawn from below
             "x_axis_sort_asc": (sorted_by == axis) != horizontal if over else True,
+            "timeseries_limit_metric": sort,
+            # the largest series, and one for the rest; nothing is left out
+            "limit": chart.options.get("others"),
+            "group_others_when_limit_reached": "others" in chart.options,
+            "sort_series_type": "name" if in_order else "sum",
+            "sort_series_ascending": in_order,
             "x_axis_time_format": chart.options.get("time_format", "%m.%Y"),
             "tooltipTimeFormat": chart.options.get("time_format", "%m.%Y"),
             "y_axis_format": _d3(chart.metrics[0]),
@@ -317,9 +346,19 @@ def _series(viz_type: str) -> Callable[[Chart], Yaml]:
             "order_desc": True,
             "markerEnabled": viz_type == "echarts_timeseries_line",
             "markerSize": 5,
+            "echart_options": "{xAxis: {axisLabel: {hideOverlap: true}}}" if horizontal else None,
         }
 
     return params
+
+
+def _sort(chart: Chart) -> str | Yaml | None:
+    """The metric to sort by; one that the chart does not show is written out, or Superset would draw it too."""
+    name = chart.options.get("sort")
+    if name is None or name in _names(chart):
+        return name
+    metric = chart.table.dataset.metric(name)
+    return {"expressionType": "SQL", "sqlExpression": metric.expression, "label": metric.label}
 
 
 def _combo(chart: Chart) -> Yaml:
@@ -365,6 +404,7 @@ def _funnel(chart: Chart) -> Yaml:
         "viz_type": "funnel",
         "metric": chart.metrics[0].name,
         "groupby": [chart.table.shown(column) for column in chart.by],
+        "color_scheme": FUNNEL_COLORS,
         "sort_by_metric": True,
         "percent_calculation_type": "first_step",
         "label_type": 5,  # name, value, share of the first step
@@ -385,7 +425,6 @@ def _table_chart(chart: Chart) -> Yaml:
         "query_mode": "aggregate",
         "groupby": by,
         "metrics": _names(chart),
-        "adhoc_filters": [*_where(chart), *_having(chart)],
         "timeseries_limit_metric": sort.lstrip("-"),
         "order_desc": not sort.startswith("-"),
         "row_limit": chart.options.get("limit", 1000),
@@ -446,19 +485,17 @@ def _where(chart: Chart) -> list[Yaml]:
             filters.append(_adhoc(column, sign, value))
         else:
             filters.append(_adhoc(chart.table.shown(column), "==", values.get(wanted, wanted)))
-    return filters
+    return [*filters, *_having(chart)]
 
 
-def _having(chart: Chart) -> list[Yaml]:
-    """Of the groups only those with a metric below or above a bound."""
-    return [
-        {
-            "clause": "HAVING",
-            "expressionType": "SQL",
-            "sqlExpression": f"{chart.table.dataset.metric(name).expression} {sign} {bound}",
-        }
+def _having(chart: Chart) -> Iterator[Yaml]:
+    """Of the groups only those with one of the metrics beyond its bound."""
+    bounds = [
+        f"{chart.table.dataset.metric(name).expression} {sign} {bound}"
         for name, (sign, bound) in chart.options.get("having", {}).items()
     ]
+    if bounds:
+        yield {"clause": "HAVING", "expressionType": "SQL", "sqlExpression": " OR ".join(bounds)}
 
 
 def _adhoc(column: str, operator: str, value: Any) -> Yaml:
@@ -560,7 +597,8 @@ def _chart(dashboard: str, number: int, described: Yaml, tables: Mapping[str, Ta
     except KeyError as error:
         raise BundleError(f"{at}: {error} is missing or unknown.") from error
     named = [*chart.by, *chart.where, *chart.options.get("across", ()), *filter(None, [chart.options.get("over")])]
-    for name in (*chart.options.get("having", ()), *(mark[0] for mark in chart.options.get("marks", ()))):
+    sort = chart.options.get("sort", metrics[0]).lstrip("-")
+    for name in (sort, *chart.options.get("having", ()), *(mark[0] for mark in chart.options.get("marks", ()))):
         _metric(table, name, at)
     for column in named:
         if column not in table.columns:
@@ -685,7 +723,8 @@ def _dashboard_yaml(dashboard: Dashboard) -> Yaml:
         "position": _position(dashboard),
         "metadata": {
             "native_filter_configuration": _filters(dashboard),
-            "color_scheme": COLORS,
+            "color_scheme": "",  # each chart has its own
+            "label_colors": {REST: GREY},
             "cross_filters_enabled": False,
             "refresh_frequency": 0,
             "chart_configuration": {},
@@ -699,16 +738,21 @@ def _dashboard_yaml(dashboard: Dashboard) -> Yaml:
 
 
 def _position(dashboard: Dashboard) -> Yaml:
-    """Rows of columns, each a chart and under it the sentence that says what its number means."""
+    """What the dashboard is about; rows of columns, each a chart and under it the sentence that says what it means."""
     rows = {f"ROW-{number}": charts for number, charts in enumerate(dashboard.rows, start=1)}
     position: Yaml = {
         "DASHBOARD_VERSION_KEY": "v2",
         "ROOT_ID": {"id": "ROOT_ID", "type": "ROOT", "children": ["GRID_ID"]},
         "HEADER_ID": {"id": "HEADER_ID", "type": "HEADER", "meta": {"text": dashboard.described["title"]}},
-        "GRID_ID": {"id": "GRID_ID", "type": "GRID", "children": list(rows), "parents": ["ROOT_ID"]},
+        "GRID_ID": {"id": "GRID_ID", "type": "GRID", "children": ["ROW-about", *rows], "parents": ["ROOT_ID"]},
     }
+    _place(position, "ROW-about", "ROW", ["MARKDOWN-about"], ["ROOT_ID", "GRID_ID"], CLEAR)
+    about = dashboard.described["about"]
+    said = {"code": about, "width": GRID, "height": _height(about, GRID)}
+    _place(position, "MARKDOWN-about", "MARKDOWN", [], ["ROOT_ID", "GRID_ID", "ROW-about"], said)
     for row, charts in rows.items():
         parents = ["ROOT_ID", "GRID_ID"]
+        below_charts = max(_height(chart.says, chart.width) for chart in charts)
         _place(position, row, "ROW", [f"COLUMN-{chart.id}" for chart in charts], parents, CLEAR)
         for chart in charts:
             column, below = f"COLUMN-{chart.id}", [*parents, row]
@@ -717,9 +761,14 @@ def _position(dashboard: Dashboard) -> Yaml:
             named = {"chartId": chart.number, "uuid": chart.uuid, "sliceName": chart.name}
             size = {"width": chart.width, "height": chart.height}
             _place(position, children[0], "CHART", [], [*below, column], {**named, **size})
-            said = {"code": chart.says, "width": chart.width, "height": SENTENCE_HEIGHT}
+            said = {"code": chart.says, "width": chart.width, "height": below_charts}
             _place(position, children[1], "MARKDOWN", [], [*below, column], said)
     return position
+
+
+def _height(sentence: str, width: int) -> int:
+    """Of a sentence's box, in units of 8 pixels: 16 for a line, and the edges."""
+    return 2 * -(-len(sentence) // (width * LETTERS)) + 2
 
 
 def _place(position: Yaml, name: str, kind: str, children: list[str], parents: list[str], meta: Yaml) -> None:

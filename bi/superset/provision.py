@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import yaml
 from psycopg.conninfo import conninfo_to_dict
 
+from bi.superset.build import MONEY
 from bi.superset.server import ADMIN, Superset, SupersetError
 from warehouse.postgres import READER
 
@@ -42,6 +44,7 @@ def provision(superset: Superset, assets: Path = ASSETS) -> list[Dashboard]:
     superset.check_published()
     marts = conninfo_to_dict(superset.postgres.url(READER))
     bundle = _bundle(assets, f"postgresql+psycopg2://{READER}:{MASK}@{marts['host']}:{marts['port']}/{marts['dbname']}")
+    (superset.folder / "currency").write_text(_currency(superset))
     before = superset.log.stat().st_size
     with login(superset) as client:
         answer = client.post(
@@ -89,15 +92,23 @@ def login(superset: Superset) -> Iterator[httpx.Client]:
             ) from None
 
 
+def _currency(superset: Superset) -> str:
+    """The code of the currency in which the marts tell every amount."""
+    with psycopg.connect(superset.postgres.url(READER), connect_timeout=5) as con:
+        row = con.execute("select currency from marts.dim_currency where is_reporting").fetchone()
+    return str(row[0]) if row else ""
+
+
 def _bundle(assets: Path, uri: str) -> bytes:
-    """The folder as a zip file, with the true address of the marts."""
+    """The folder as a zip file, with the true address of the marts and the currency in the formats of money."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(assets.rglob("*.yaml")):
             name, text = path.relative_to(assets).as_posix(), path.read_text(encoding="utf-8")
             if name == DATABASE_FILE:
                 text = yaml.safe_dump(yaml.safe_load(text) | {"sqlalchemy_uri": uri}, allow_unicode=True)
-            archive.writestr(f"assets/{name}", text)
+            # `$` is the currency of D3_FORMAT, which is that of the marts in our Superset alone
+            archive.writestr(f"assets/{name}", text.replace(f"'{MONEY}'", f"'${MONEY}'"))
     return packed.getvalue()
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, Response, sync_playwright
+from playwright.sync_api import Locator, Page, Response, sync_playwright
 
 from bi.superset.provision import Dashboard, login
 from bi.superset.server import ADMIN, Superset
@@ -104,19 +105,34 @@ class Viewer:
 
     def choose(self, filter_name: str, option: str) -> dict[str, Answer]:
         """Pick an option of a native filter and apply it; returns what the charts were answered then."""
-        bar = self.page.locator("[data-test=filter-bar]")
-        control = bar.locator("[data-test=form-item-value]").nth(self._place(filter_name))
-        control.locator("input").first.click()
+        self._control(filter_name).locator("input").first.click(force=True)  # what is chosen may lie over it
+        self.page.keyboard.type(option)  # of a long list the page holds only what is in sight
         self.page.locator(f".ant-select-item-option[title='{option}']").first.click()
         self.page.keyboard.press("Escape")
+        return self._apply()
+
+    def choose_period(self, filter_name: str, start: date, end: date) -> dict[str, Answer]:
+        """Give a filter of time a start and an end, which does not belong to the period, and apply it."""
+        self._control(filter_name).click()
+        window = self.page.locator(".ant-popover:visible")
+        window.locator(".ant-select-selector").click()
+        self.page.locator(".ant-select-item-option[title='Продвинутая настройка']").click()
+        for place, day in enumerate((start, end)):
+            window.locator("input[type=text]").nth(place).fill(day.isoformat())
+        window.locator("[data-test=date-filter-control__apply-button]").click()
+        return self._apply()
+
+    def _control(self, filter_name: str) -> Locator:
+        bar = self.page.locator("[data-test=filter-bar]")
+        names = bar.locator("[data-test=filter-control-name]").all_inner_texts()
+        place = next(place for place, name in enumerate(names) if name.strip(" *\n") == filter_name)
+        return bar.locator("[data-test=form-item-value]").nth(place)
+
+    def _apply(self) -> dict[str, Answer]:
         self._answers = {}
-        bar.locator("[data-test=filter-bar__apply-button]").click()
+        self.page.locator("[data-test=filter-bar__apply-button]").click()
         self.wait()
         return dict(self._answers)
-
-    def _place(self, filter_name: str) -> int:
-        names = self.page.locator("[data-test=filter-bar] [data-test=filter-control-name]").all_inner_texts()
-        return next(place for place, name in enumerate(names) if name.strip(" *\n") == filter_name)
 
     def wait(self) -> None:
         """Until nothing is loading any more."""

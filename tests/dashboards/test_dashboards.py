@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from dashboards.looking import Answer, Opened, Viewer
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from bi.superset.provision import ASSETS
+from bi.superset.provision import ASSETS, Dashboard
 
 pytestmark = pytest.mark.long
 SLUGS = {"rukovoditelyu", "prodazhi", "marketing", "menedzhery"}
@@ -54,8 +54,15 @@ class Shown:
 
 
 RECENT = "{} >= (select date_trunc('month', as_of) - interval '24 months' from marts.publish_info)"
-RECENT_DAY, RECENT_COHORT = RECENT.format("date_day"), RECENT.format("cohort_month")
+RECENT_DAY, RECENT_COHORT, RECENT_MONTH = map(RECENT.format, ("date_day", "cohort_month", "period_month"))
+OVER_COHORT = "cohort_month < (select date_trunc('month', as_of) from marts.publish_info)"
 FUNNEL_STAGE = "lpad(stage_position::text, 2, '0') || '. ' || stage_name"
+SELECTS = (
+    ("Воронки", "pipeline_name"),
+    ("Отдел", "department_name"),
+    ("Менеджер", "manager_name"),
+    ("Канал", "channel_name_ru"),
+)
 SHOWN = (
     Shown(
         "rukovoditelyu_revenue",
@@ -78,10 +85,10 @@ SHOWN = (
     ),
     Shown(
         "prodazhi_conversion_monthly",
-        f"select cohort_month as x, {FUNNEL_STAGE} as series, "
+        f"select cohort_month as x, '→ ' || {FUNNEL_STAGE} as series, "
         "sum(deals_entered)::numeric / nullif(sum(deals_entered_prev), 0) as value "
         f"from marts.funnel_stage_conversion where funnel_type = 'conversion' and stage_position > 1 "
-        f"and {RECENT_COHORT} and {{where}} group by 1, 2",
+        f"and {RECENT_COHORT} and {OVER_COHORT} and {{where}} group by 1, 2 having sum(deals_entered_prev) >= 5",
         "cohort_month",
     ),
     Shown(
@@ -108,10 +115,31 @@ SHOWN = (
     Shown(
         "marketing_channels",
         "select channel_name_ru, sum(spend) as m_spend, sum(leads) as m_leads, sum(deals) as m_deals, "
-        "sum(new_clients) as m_new_clients, sum(revenue) as m_revenue, sum(spend) / nullif(sum(leads), 0) as m_cpl, "
-        "sum(spend) / nullif(sum(deals), 0) as m_cpa, sum(spend) / nullif(sum(new_clients), 0) as m_cac, "
+        "sum(new_clients) as m_new_clients, sum(revenue) as m_revenue, "
+        "nullif(sum(spend), 0) / nullif(sum(leads), 0) as m_cpl, "
+        "nullif(sum(spend), 0) / nullif(sum(deals), 0) as m_cpa, "
+        "nullif(sum(spend), 0) / nullif(sum(new_clients), 0) as m_cac, "
         "sum(revenue) / nullif(sum(spend), 0) - 1 as m_romi from marts.channel_roi "
         "where attribution_model = 'last_touch' and date_basis = 'cohort' and {where} group by 1",
+        "period_month",
+    ),
+    Shown(
+        "menedzhery_rating",
+        "select manager_name, department_name, sum(revenue) as m_revenue, sum(plan_revenue) as m_plan_revenue, "
+        "sum(deals_won) as m_deals_won, sum(revenue) / nullif(sum(deals_won), 0) as m_avg_check, "
+        "sum(revenue) filter (where plan_revenue is not null) / nullif(sum(plan_revenue), 0) "
+        "as m_manager_plan_attainment, sum(deals_won) / nullif(sum(deals_closed), 0) as m_win_rate, "
+        "sum(cohort_won) / nullif(sum(deals_created), 0) as m_cohort_conversion "
+        "from (select *, to_char(period_month, 'YYYY-MM') as month_ru from marts.manager_performance) as months "
+        "where {where} group by 1, 2 having sum(revenue) <> 0 or sum(plan_revenue) > 0",
+        "period_month",
+    ),
+    Shown(
+        "menedzhery_revenue_monthly",
+        f"with recent as (select * from marts.manager_performance where {RECENT_MONTH} and {{where}}), "
+        "largest as (select manager_name from recent group by 1 order by sum(revenue) desc limit 8) "
+        "select period_month as x, coalesce(largest.manager_name, 'Остальные') as series, sum(revenue) as value "
+        "from recent left join largest using (manager_name) group by 1, 2",
         "period_month",
     ),
 )
@@ -133,20 +161,77 @@ def test_each_kind_of_chart_shows_what_the_marts_hold(
     assert kinds == {answer.kind for answer in answers.values()}
 
 
+@pytest.mark.parametrize(
+    ("chart", "filter_name", "column"),
+    [
+        *(("rukovoditelyu_revenue", *one) for one in SELECTS),
+        *(("prodazhi_revenue_check", *one) for one in SELECTS),
+        ("prodazhi_funnel_conversion", "Воронка для стадий", "pipeline_name"),
+        ("marketing_channels", "Канал", "channel_name_ru"),
+        ("menedzhery_rating", "Отдел", "department_name"),
+        ("menedzhery_rating", "Менеджер", "manager_name"),
+        ("menedzhery_rating", "Месяц", "month_ru"),
+    ],
+)
 def test_a_filter_changes_the_numbers(
-    company: Company, viewer: Viewer, opened: dict[str, Opened], say: Callable[[str], None]
+    company: Company, viewer: Viewer, say: Callable[[str], None], chart: str, filter_name: str, column: str
 ) -> None:
     """A filter that reaches no chart, or another one than it says."""
-    board = next(board for board in company.dashboards if "/rukovoditelyu/" in board.url)
-    shown = next(shown for shown in SHOWN if shown.chart == "rukovoditelyu_revenue")
-    chart = title(shown.chart)
-    before = viewer.open(board).answers[chart]
-    after = viewer.choose("Воронки", "Сервис и ремонт")[chart]
-    assert rows_shown(after, shown) == rows_of_marts(company, after, shown)
-    assert "Сервис и ремонт" in str(chosen(after))
-    assert rows_shown(before, shown) != rows_shown(after, shown)
-    last = [max(rows_shown(answer, shown))[1] for answer in (before, after)]
-    say(f"filter «Воронки» = «Сервис и ремонт»: the last month of «{chart}» goes from {last[0]:,.0f} to {last[1]:,.0f}")
+    shown = next(shown for shown in SHOWN if shown.chart == chart)
+    before = viewer.open(board_of(company, shown)).answers[title(chart)]
+    taken = [value for one in chosen(before) if one["col"] == column for value in one["val"]]
+    option = largest(company, column, taken)
+    after = viewer.choose(filter_name, option)[title(chart)]
+    assert option in str(chosen(after))
+    compare(company, shown, before, after)
+    say(f"«{title(chart)}»: filter «{filter_name}» = «{option}» leaves what the marts hold")
+
+
+@pytest.mark.parametrize(
+    "chart",
+    ["rukovoditelyu_revenue_monthly", "prodazhi_revenue_check", "marketing_leads", "menedzhery_revenue_monthly"],
+)
+def test_the_period_changes_the_numbers(
+    company: Company, viewer: Viewer, say: Callable[[str], None], chart: str
+) -> None:
+    """A chart of another time than the one that was chosen."""
+    shown = next(shown for shown in SHOWN if shown.chart == chart)
+    before = viewer.open(board_of(company, shown)).answers[title(chart)]
+    with psycopg.connect(company.marts_url) as con:
+        (end,) = con.execute("select date_trunc('month', as_of)::date from marts.publish_info").fetchone() or ()
+    start = (end - timedelta(days=80)).replace(day=1)
+    after = viewer.choose_period("Период", start, end)[title(chart)]
+    result = after.results[shown.result]
+    assert [datetime.fromtimestamp(result[key] / 1000, UTC).date() for key in ("from_dttm", "to_dttm")] == [start, end]
+    compare(company, shown, before, after)
+    say(f"«{title(chart)}»: the period from {start} to {end} leaves what the marts hold")
+
+
+def compare(company: Company, shown: Shown, before: Answer, after: Answer) -> None:
+    """The chart shows other numbers than before, and those of the marts."""
+    theirs, ours = rows_shown(after, shown), rows_of_marts(company, after, shown)
+    assert theirs == ours, sorted(theirs ^ ours, key=str)[:6]
+    assert ours
+    assert theirs != rows_shown(before, shown)
+
+
+def largest(company: Company, column: str, taken: list[str]) -> str:
+    """The value with the largest revenue of the last months that is not chosen yet."""
+    with psycopg.connect(company.marts_url) as con:
+        row = con.execute(
+            sql.SQL(
+                "select {column} from (select *, to_char(date_day, 'YYYY-MM') as month_ru from marts.sales_dynamics) "
+                "as days where date_day >= (select date_trunc('month', as_of) - interval '1 month' "
+                "from marts.publish_info) and not {column} = any({taken}) group by 1 order by sum(revenue) desc limit 1"
+            ).format(column=sql.Identifier(column), taken=sql.Literal(taken))
+        ).fetchone()
+    assert row
+    return str(row[0])
+
+
+def board_of(company: Company, shown: Shown) -> Dashboard:
+    """The dashboard that has the chart."""
+    return next(board for board in company.dashboards if f"/{shown.chart.partition('_')[0]}/" in board.url)
 
 
 def title(chart: str) -> str:

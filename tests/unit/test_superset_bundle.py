@@ -137,6 +137,11 @@ def test_datasets_speak_russian_and_aggregate_by_metrics_alone(assets: dict[str,
             assert not re.search(r"\bAVG\b|/(?! *(NULLIF|3600))", metric["expression"]), metric["metric_name"]
 
 
+def test_only_money_has_the_format_of_money() -> None:
+    """The currency goes wherever that format stands."""
+    assert [kind for kind, d3 in build.D3.items() if d3 == build.MONEY] == ["money"]
+
+
 def test_no_chart_counts_rows_several_times(dashboards: list[Dashboard], assets: dict[str, Yaml]) -> None:
     narrowed = 0
     for dashboard in dashboards:
@@ -259,4 +264,5 @@ def _all(assets: dict[str, Yaml], kind: str) -> Iterator[Yaml]:
 def _listed(params: Yaml, keys: tuple[str, ...]) -> Iterator[str]:
     for key in keys:
         value = params.get(key)
-        yield from [value] if isinstance(value, str) else value or []
+        if not isinstance(value, dict):  # a metric written out
+            yield from [value] if isinstance(value, str) else value or []
