@@ -44,7 +44,7 @@ class Superset:
     """One Superset of one warehouse.
 
     The folder holds `credentials.json` (mode 0600: the admin's password, the key of the sessions, the URL of the
-    metadata database), `port`, `pid`, `server.log`, `cache/` and a `.gitignore` that hides them all.
+    metadata database), `port`, `pid`, `currency`, `server.log`, `cache/` and a `.gitignore` that hides them all.
     """
 
     def __init__(self, folder: Path, postgres: EmbeddedPostgres) -> None:
