@@ -150,7 +150,7 @@ def serve(  # noqa: D103 - the help text is the docstring of the command below
     ] = None,
     inputs: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write ad_spend.csv, sales_plan.csv there.", rich_help_panel=_FILES),
+        typer.Option(metavar="DIR", help="Write ad_spend.csv and the other input files there.", rich_help_panel=_FILES),
     ] = None,
     ready_file: Annotated[
         Path | None,

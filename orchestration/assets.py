@@ -174,21 +174,33 @@ def detail_tables(
     name="files",
     # rows are stamped with the run's `as_of`, which the ledger holds once the portal has answered
     specs=[
-        dg.AssetSpec(["files", table], deps=[["ops", "sync_runs"]], group_name="files", kinds={"dlt", "duckdb"})
-        for table in FILES
+        *(
+            dg.AssetSpec(["files", table], deps=[["ops", "sync_runs"]], group_name="files", kinds={"dlt", "duckdb"})
+            for table in FILES
+        ),
+        dg.AssetSpec(["ops", "input_files"], deps=[["ops", "sync_runs"]], group_name="ops", kinds={"duckdb"}),
     ],
     pool="warehouse",
 )
-def input_tables(sync_run: dg.ResourceParam[SyncRun]) -> Iterator[dg.MaterializeResult[Any]]:
-    """The company's own files of INPUTS_PATH into `raw_files`."""
-    settings = sync_run.settings
-    with known_errors(sync_run.report), sync_run.report.phase("load"):
-        rows = load_files(
-            settings.inputs_path, settings.warehouse_path, settings.paths.dlt, as_of=sync_run.ledger.latest_run().as_of
-        )
-    sync_run.report.input_rows = rows
-    for table, count in rows.items():
-        yield dg.MaterializeResult(asset_key=dg.AssetKey(["files", table]), metadata={"rows": count})
+def input_tables(
+    context: dg.AssetExecutionContext, sync_run: dg.ResourceParam[SyncRun]
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """The company's own files of INPUTS_PATH into `raw_files`; one that does not fit is left out and told of."""
+    settings, report = sync_run.settings, sync_run.report
+    with known_errors(report), report.phase("load"):
+        run = sync_run.ledger.latest_run()
+        files = load_files(settings.inputs_path, settings.warehouse_path, settings.paths.dlt, as_of=run.as_of)
+        sync_run.ledger.save_input_files(run.run_id, files, run.as_of)
+    for warning in filter(None, (file.warning for file in files)):
+        report.warnings.append(warning)
+        context.log.warning(warning)
+    for file in files:
+        if file.table:
+            report.input_rows[file.table] = report.input_rows.get(file.table, 0) + file.rows
+    for table in FILES:
+        rows = report.input_rows.get(table, 0)
+        yield dg.MaterializeResult(asset_key=dg.AssetKey(["files", table]), metadata={"rows": rows})
+    yield dg.MaterializeResult(asset_key=dg.AssetKey(["ops", "input_files"]))
 
 
 def dbt_models(settings: Settings) -> dg.AssetsDefinition:

@@ -183,6 +183,7 @@ def table_specs(custom_field_labels: Mapping[str, Mapping[str, str]]) -> list[Ta
                     name for name, column in node["columns"].items() if column["config"]["meta"].get("leaks")
                 ),
                 time=for_bi.get("time"),
+                grows=bool(meta.get("grows")),
             )
         )
     return specs

@@ -14,7 +14,6 @@ from dlt_sources.bitrix24.client import BitrixClient, Usage
 from dlt_sources.bitrix24.errors import BitrixError, ConfigurationError, PortalUnavailable
 from dlt_sources.bitrix24.records import ColumnWriter
 from dlt_sources.bitrix24.webhook import Webhook, protect_logs
-from dlt_sources.files import InputFileError
 from orchestration.report import Reporter, RunReport, Silent
 from warehouse.duckdb_file import explain
 from warehouse.errors import WarehouseError
@@ -24,7 +23,7 @@ from warehouse.secret_file import personal_data_key
 from warehouse.settings import Settings
 
 JOB = "bitrix24_sync"
-EXPECTED = (BitrixError, InputFileError, WarehouseError)
+EXPECTED = (BitrixError, WarehouseError)
 # from its start a run takes seconds to reach the lock, from its launch up to minutes; without it after that, it is dead
 SETTLED_S = {dg.DagsterRunStatus.STARTING: 300, dg.DagsterRunStatus.STARTED: 30, dg.DagsterRunStatus.CANCELING: 30}
 LOCK_WAIT_S = 10  # the sensor and the schedule hold it for a moment

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dlt_sources.bitrix24.load import EntityReport
     from dlt_sources.bitrix24.preflight import Rights
     from dlt_sources.bitrix24.sweep import Check
+    from dlt_sources.files import FileRead
 
 RAW = "raw_bitrix24"
 ERROR_TEXT_LIMIT = 4_000
@@ -125,6 +126,19 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "change": "varchar",
         "before": "varchar",
         "after": "varchar",
+    },
+    # of the latest run: what became of each file of INPUTS_PATH
+    "input_files": {
+        "run_id": "varchar",
+        "file_name": "varchar",
+        "table_name": "varchar",  # of raw_files; empty: no input file has this name
+        "is_accepted": "boolean",
+        "rows": "bigint",  # in the warehouse; of a file that was left out, those of its last good version
+        "error": "varchar",
+        "row_number": "bigint",
+        "column_name": "varchar",
+        "note": "varchar",
+        "read_at": "timestamptz",
     },
     "custom_field_names": {
         "entity_id": "varchar",
@@ -515,6 +529,21 @@ class Ledger:
                 con.execute("insert into ops.schema_changes values (?, ?, ?, ?, ?, ?, ?)", values)
             _upsert(con, "facts", {"name": "custom_fields"}, {"value": drift.to_json([*read, *unread])})
         return found
+
+    def save_input_files(self, run_id: str, files: Sequence["FileRead"], read_at: datetime) -> None:
+        """Keep what became of each input file in place of what earlier runs saw.
+
+        Args:
+            run_id: of the present run.
+            read_at: `as_of` of that run, which is `_loaded_at` of the rows it read.
+        """
+        with self._transaction() as con:
+            con.execute("delete from ops.input_files")
+            for file in files:
+                found = {"is_accepted": file.error is None, "rows": file.rows, "error": file.error, "note": file.note}
+                place = {"row_number": file.row, "column_name": file.column, "read_at": read_at}
+                named = {"run_id": run_id, "table_name": file.table}
+                _upsert(con, "input_files", {"file_name": file.file}, named | found | place)
 
     def custom_field_labels(self) -> dict[str, dict[str, str]]:
         """The portal's label of each custom field at first sight: `CRM_DEAL` -> column name -> label."""

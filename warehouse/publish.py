@@ -58,6 +58,7 @@ class TableSpec:
         shared: whether users who see some departments only read all of it.
         leaks: columns that those users do not get, since they tell about other managers.
         time: the column that dashboards filter by period.
+        grows: whether rows stay published though a new warehouse file lacks them: no portal gives them again.
     """
 
     name: str
@@ -69,6 +70,7 @@ class TableSpec:
     shared: bool = False
     leaks: frozenset[str] = frozenset()
     time: str | None = None
+    grows: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,19 @@ class _Plan:
     @property
     def changed(self) -> bool:
         """Whether any row may differ from what is published."""
-        return self.altered or self.existing is None or (self.existing.rows, self.existing.content) != (
-            self.rows, self.content
-        )  # fmt: skip
+        if self.altered or self.existing is None or self.existing.content != self.content:
+            return True
+        return self.before < self.rows or (self.before > self.rows and not self.keeps)
+
+    @property
+    def before(self) -> int:
+        """Rows published so far."""
+        return self.existing.rows if self.existing else 0
+
+    @property
+    def keeps(self) -> bool:
+        """Whether published rows that the warehouse does not have stay."""
+        return self.spec.grows and not self.rekeyed
 
     @property
     def rights(self) -> TableRights:
@@ -439,7 +451,7 @@ def _check_shrink(plans: Sequence[_Plan], guard: float) -> None:
     shrunk = [
         f"- marts.{plan.spec.name}: {plan.existing.rows} rows are published, the new state has {plan.rows}"
         for plan in plans
-        if plan.existing is not None and plan.rows < plan.existing.rows * (1 - guard)
+        if plan.existing is not None and not plan.keeps and plan.rows < plan.existing.rows * (1 - guard)
     ]
     if shrunk:
         listed = "\n".join(shrunk)
@@ -483,7 +495,7 @@ def _apply(
         for number, plan in enumerate(sorted(plans, key=lambda plan: plan.altered), start=1):
             name, described = plan.spec.name, plan.spec.columns
             tell("apply", name, number, len(plans))
-            changes[name] = _apply_table(con, plan) if plan.changed else PublishedTable(name, plan.rows, 0, 0, 0)
+            changes[name] = _apply_table(con, plan) if plan.changed else PublishedTable(name, plan.before, 0, 0, 0)
             rights.protect(con, plan.rights)
             _comment(con, name, plan.spec.description, {column: described.get(column, "") for column in plan.columns})
         for name in gone:
@@ -507,12 +519,13 @@ def _apply_table(con: psycopg.Connection[Any], plan: _Plan) -> PublishedTable:
         deleted = con.execute(sql.SQL("delete from {mart}").format(**names)).rowcount
     elif plan.existing is not None:
         matched = sql.SQL(" and ").join(sql.SQL("m.{0} = s.{0}").format(sql.Identifier(column)) for column in key)
-        unmatched = sql.SQL("where not exists (select from {staged} as s where {matched})")
-        deleted = con.execute(
-            sql.SQL("delete from {mart} as m {unmatched}").format(
-                **names, unmatched=unmatched.format(**names, matched=matched)
-            )
-        ).rowcount
+        if not plan.keeps:
+            unmatched = sql.SQL("where not exists (select from {staged} as s where {matched})")
+            deleted = con.execute(
+                sql.SQL("delete from {mart} as m {unmatched}").format(
+                    **names, unmatched=unmatched.format(**names, matched=matched)
+                )
+            ).rowcount
         updated = _update(con, plan, names, matched)
     if plan.existing is None or plan.rekeyed:
         inserted = con.execute(
@@ -530,7 +543,7 @@ def _apply_table(con: psycopg.Connection[Any], plan: _Plan) -> PublishedTable:
             ).format(**names, matched=matched)
         ).rowcount
     _register(con, name, plan.content)
-    return PublishedTable(name, plan.rows, inserted, updated, deleted)
+    return PublishedTable(name, plan.before + inserted - deleted, inserted, updated, deleted)
 
 
 def _update(

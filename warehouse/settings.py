@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         "postgresql://user:password@host:5432/marts?sslmode=require.",
     )
     inputs_path: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = Field(
-        Path("inputs"), validate_default=True, description="must name the folder of ad_spend.csv and sales_plan.csv."
+        Path("inputs"), validate_default=True, description="must name the folder of the input files."
     )
     reporting_tz: Annotated[str, BeforeValidator(_strip), AfterValidator(_check_time_zone)] = Field(
         "Europe/Moscow", description="must be an IANA time zone such as Europe/Moscow or Asia/Yekaterinburg."

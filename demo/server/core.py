@@ -59,7 +59,7 @@ class World(Protocol):
         """Return everything as JSON-able values."""
 
     def write_inputs(self, folder: Path) -> None:
-        """Write ad_spend.csv and sales_plan.csv."""
+        """Write the input files of the company."""
 
 
 def derived_code(seed: int) -> str:

@@ -54,11 +54,12 @@ def write_ad_spend(engine: Engine, path: Path, start: int, leads_per_weight: flo
             leads = day_weight(day, weekend=0.4) * leads_per_weight
             for campaign in CAMPAIGNS:
                 if campaign.lead_cost:
-                    writer.writerow(_campaign_day(engine.seed, campaign, day, leads))
+                    writer.writerow(campaign_day(engine.seed, campaign, day, leads))
             writer.writerows(_other_costs(day))
 
 
-def _campaign_day(seed: int, campaign: Campaign, day: int, leads: float) -> Sequence[object]:
+def campaign_day(seed: int, campaign: Campaign, day: int, leads: float) -> Sequence[object]:
+    """Return the line of one campaign and day; `leads` is the day's number over all channels."""
     noise = random.Random(f"{seed}/{campaign.campaign_id}/{day}")
     cost = leads * campaign.share * campaign.lead_cost * noise.uniform(0.7, 1.3)
     clicks = max(round(cost / campaign.click_cost * noise.uniform(0.85, 1.15)), 1)

@@ -20,6 +20,7 @@ from demo.world.drift import FieldDrift
 from demo.world.engine import Engine
 from demo.world.fields import CustomFields
 from demo.world.inputs import write_ad_spend, write_sales_plan
+from demo.world.inputs_small import write_small_inputs
 from demo.world.invoices import InvoiceDesk
 from demo.world.item_fields import ItemFields
 from demo.world.item_rows import ItemRows
@@ -208,8 +209,9 @@ class World:
         return self.tables[table].rows.values()
 
     def write_inputs(self, folder: Path) -> None:
-        """Write ad_spend.csv and sales_plan.csv that fit the data into `folder`."""
+        """Write ad_spend.csv, sales_plan.csv and the smaller files that fit the data into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         leads_per_weight = self._planner.deal_stream.rate * LEADS_PER_DEAL
         write_ad_spend(self._engine, folder / "ad_spend.csv", self._start, leads_per_weight)
         write_sales_plan(self._engine, folder / "sales_plan.csv")
+        write_small_inputs(self._engine, folder, self._start, leads_per_weight)

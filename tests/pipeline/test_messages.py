@@ -1,5 +1,6 @@
 """What a person reads when something is wrong: one message with the next step, an exit code, no traceback."""
 
+import json
 import os
 from collections.abc import Callable
 
@@ -72,22 +73,32 @@ def test_an_earlier_as_of_is_refused(said: Said) -> None:
     assert "cannot be rolled back" in said("sync", "--as-of", "2026-06-01T00:00:00")
 
 
-def test_a_bad_input_file_is_named_and_nothing_is_published(two_days: TwoDays, said: Said) -> None:
-    """A plan with a typo must not become a month without a plan."""
+def test_a_bad_input_file_is_named_and_the_reports_go_on(two_days: TwoDays) -> None:
+    """A typo in a plan must neither stop the CRM's figures nor become a month without a plan."""
     rehearsed = two_days.rehearsal
     plan = rehearsed.folder / "inputs" / "sales_plan.csv"
     good = plan.read_bytes()
+    query = "select * from marts.fct_sales_plan order by period_month, scope, scope_key, metric"
     with psycopg.connect(rehearsed.url()) as reader:
-        before = reader.execute("select * from marts.publish_info").fetchall()
+        before = reader.execute(query).fetchall()
+        [(run_before,)] = reader.execute("select run_id from marts.publish_info").fetchall()
+    rows = len(rehearsed.inputs("sales_plan"))
     plan.write_bytes(good.replace(b"company", b"compony", 1))
     try:
-        message = said("sync")
+        done = rehearsed.b24("sync", "--json", "bad_file.json")
     finally:
         plan.write_bytes(good)
-    assert "sales_plan.csv, row " in message
-    assert "column scope" in message
+    [warning] = [
+        text for text in json.loads((rehearsed.folder / "bad_file.json").read_text())["warnings"] if "plan" in text
+    ]
+    assert warning == (
+        "sales_plan.csv, row 2, column scope: one of company, department, manager, pipeline is expected, found "
+        f"'compony'. The file is left out: the {rows:,} rows of its last good version stay."
+    )
+    assert "sales_plan.csv, row 2, column scope" in done.stdout
     with psycopg.connect(rehearsed.url()) as reader:
-        assert reader.execute("select * from marts.publish_info").fetchall() == before
+        assert reader.execute(query).fetchall() == before
+        assert reader.execute("select run_id from marts.publish_info").fetchall() != [(run_before,)]
 
 
 def test_a_reader_reads_and_cannot_write(two_days: TwoDays) -> None:

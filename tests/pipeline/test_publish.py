@@ -246,6 +246,19 @@ def test_a_shrinking_table_stops_everything(server: EmbeddedPostgres, warehouse:
     assert published_run(server) == "r3"
 
 
+def test_a_table_that_grows_outlives_its_warehouse(server: EmbeddedPostgres, warehouse: Path) -> None:
+    """Alerts are made once: a new DuckDB file has none, and must neither take the old away nor stop the publish."""
+    growing = [DEALS, replace(ROI, grows=True)]
+    run(warehouse, server, growing)
+    fill(warehouse, "delete from marts.channel_roi; insert into marts.channel_roi values ('new', '2026-07-01', 1)")
+    expected = PublishedTable("channel_roi", 11, inserted=1, updated=0, deleted=0)
+    assert run(warehouse, server, growing, run_id="r2")[1] == expected
+    assert read(server, "select count(*), sum(leads) from marts.channel_roi") == [(11, 46)]
+    assert run(warehouse, server, growing, run_id="r3")[1] == replace(expected, inserted=0)
+    fill(warehouse, "update marts.channel_roi set leads = 5")
+    assert run(warehouse, server, growing, run_id="r4")[1] == replace(expected, inserted=0, updated=1)
+
+
 # changes of columns, and analysts' views
 
 VIEW = "create view analyst.big_deals as select deal_id, amount_rc from marts.fct_deals where amount_rc > 500"
