@@ -38,3 +38,21 @@
 
 {# Number of the stretch of so many seconds, counted from 1970, in which an instant lies. #}
 {% macro span_number(instant, seconds) -%} cast(floor(epoch({{ instant }}) / {{ seconds }}) as bigint) {%- endmacro %}
+
+{# The class of a client or product in an ABC analysis, by the sum of all that are strictly greater. #}
+{% macro abc_class_cumulative(greater_sum, total) -%}
+    case
+        when {{ greater_sum }} < cast({{ var('abc_a') }} as decimal(5, 4)) * {{ total }} then 'A'
+        when {{ greater_sum }} < cast({{ var('abc_b') }} as decimal(5, 4)) * {{ total }} then 'B'
+        else 'C'
+    end
+{%- endmacro %}
+
+{# The same by its number in the list from the greatest down. #}
+{% macro abc_class_by_count(number, count) -%}
+    case
+        when {{ number }} <= ceil(cast(0.20 as decimal(3, 2)) * {{ count }}) then 'A'
+        when {{ number }} <= ceil(cast(0.50 as decimal(3, 2)) * {{ count }}) then 'B'
+        else 'C'
+    end
+{%- endmacro %}

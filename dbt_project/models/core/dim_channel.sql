@@ -6,7 +6,7 @@ with map as (
         channel_group,
         is_paid,
         row_number() over (partition by channel_key order by priority) as rule_number
-    from {{ ref('channel_map') }}
+    from {{ ref('int_channels__rules') }}
 ),
 
 fixed as (

@@ -3,8 +3,18 @@ with days as (
     {{ date_spine("cast('2015-01-01' as date)", shift_date('year', 2, as_of_date())) }}
 ),
 
+given as (
+    select * from {{ ref('stg_files__holidays') }}
+),
+
+-- a day of the file replaces that of the seed
 holidays as (
-    select * from {{ ref('holidays') }}
+    select date, is_workday from given
+    union all
+    select shipped.date, shipped.is_workday
+    from {{ ref('holidays') }} as shipped
+    left join given on given.date = shipped.date
+    where given.date is null
 ),
 
 calendar as (

@@ -27,6 +27,16 @@ named as (
     union
     select manager_id from {{ ref('stg_bitrix24__time_entries') }}
     union
+    select owner_id from {{ ref('stg_bitrix24__workgroups') }}
+    union
+    select manager_key from {{ ref('int_items') }}
+    union
+    select manager_id from {{ ref('stg_bitrix24__payments') }}
+    union
+    select owner_id from {{ ref('stg_bitrix24__calendar_events') }} where calendar_type = 'user'
+    union
+    select manager_id from {{ ref('stg_bitrix24__work_time_records') }}
+    union
     select head_id from {{ ref('stg_bitrix24__departments') }}
     union
     select {{ to_id('scope_key') }} from {{ ref('stg_files__sales_plan') }} where scope = 'manager'

@@ -5,6 +5,7 @@ with deals as (
         scoped.is_in_scope,
         scoped.is_deleted,
         scoped.loaded_at,
+        converted.rate_date,
         converted.rate_to_rc,
         converted.amount_rc
 
@@ -26,6 +27,10 @@ priced as (
         {{ row_amount_rc(
             'coalesce(rows_of_deals.unit_discount, 0)', 'coalesce(rows_of_deals.quantity, 0)', 'deals.rate_to_rc'
         ) }} as discount_rc,
+        {{ row_amount_rc(
+            'costs.unit_cost', 'coalesce(rows_of_deals.quantity, 0)', 'cost_rates.rate_to_rc'
+        ) }} as cost_rc,
+        costs.is_historical as is_cost_historical,
         deals.amount_rc,
         deals.is_in_scope,
         deals.is_deleted,
@@ -33,6 +38,16 @@ priced as (
 
     from {{ ref('stg_bitrix24__deal_product_rows') }} as rows_of_deals
     inner join deals on deals.deal_id = rows_of_deals.deal_id
+    left join {{ ref('int_products__costs') }} as costs
+        on
+            costs.product_key = rows_of_deals.product_id
+            and deals.rate_date >= costs.valid_from
+            and deals.rate_date < costs.valid_to
+    left join {{ ref('int_fx_rates__periods') }} as cost_rates
+        on
+            cost_rates.currency = costs.currency
+            and deals.rate_date >= cost_rates.valid_from
+            and deals.rate_date < cost_rates.valid_to
     where rows_of_deals.row_id is not null
 ),
 
@@ -80,8 +95,9 @@ select
     row_amount_rc,
     allocated_amount_rc,
     discount_rc,
-    cast(null as decimal(18, 2)) as cost_rc,
-    false as has_cost,
+    cost_rc,
+    cost_rc is not null as has_cost,
+    cost_rc is not null and is_cost_historical as is_cost_historical,
     is_deleted,
     is_in_scope,
     loaded_at
@@ -101,6 +117,7 @@ select
     0 as discount_rc,
     null as cost_rc,
     false as has_cost,
+    false as is_cost_historical,
     deals.is_deleted,
     deals.is_in_scope,
     deals.loaded_at

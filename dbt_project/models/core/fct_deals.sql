@@ -1,7 +1,8 @@
 -- One row per deal, deleted ones too.
 {{ only_supported('revenue_basis', ['deal_amount']) }}
 {{ only_supported('repeat_rule', ['computed']) }}
-{{ only_supported('loss_reason_field', [none]) }}
+{#- the profit of a sale whose amount is unknown is unknown too, although it adds 0 to the revenue -#}
+{% set known_revenue_rc = "(case when outcome = 'won' then amount_rc else 0 end)" %}
 with deals as (
     select * from {{ ref('int_deals__scoped') }}
 ),
@@ -77,7 +78,8 @@ joined as (
         progress.reopen_count,
         progress.lost_from_position,
         progress.has_history,
-        case when deals.outcome = 'lost' then coalesce(stages.name, '#' || deals.stage_id) end as loss_reason
+        case when deals.outcome = 'lost' then coalesce(reasons.loss_reason, stages.name, '#' || deals.stage_id) end
+            as loss_reason
 
     from deals
     inner join {{ ref('int_deals__converted') }} as converted on converted.deal_id = deals.deal_id
@@ -93,6 +95,8 @@ joined as (
     left join main_products on main_products.deal_id = deals.deal_id and main_products.place = 1
     left join activities on activities.deal_id = deals.deal_id
     left join leads on leads.lead_id = deals.lead_id
+    left join {{ ref('int_loss_reasons') }} as reasons
+        on reasons.entity = 'deal' and reasons.entity_id = deals.deal_id
     left join {{ ref('dim_stage') }} as stages
         on
             stages.entity = 'deal'
@@ -129,16 +133,20 @@ select
     revenue_rc,
     cost_rc,
     {% if var('default_cost_rate') is none -%}
-        cast(revenue_rc - cost_rc as decimal(18, 2)) as gross_profit_rc,
-        cost_rc is not null as has_margin,
+        cast({{ known_revenue_rc }} - cost_rc as decimal(18, 2)) as gross_profit_rc,
+        ({{ known_revenue_rc }} - cost_rc) is not null as has_margin,
     {%- else -%}
         cast(
             coalesce(
-                revenue_rc - cost_rc,
-                round(cast(revenue_rc as decimal(38, 2)) * cast({{ 1 - var('default_cost_rate') }} as decimal(9, 6)), 2)
+                {{ known_revenue_rc }} - cost_rc,
+                round(
+                    cast({{ known_revenue_rc }} as decimal(38, 2))
+                    * cast({{ 1 - var('default_cost_rate') }} as decimal(9, 6)),
+                    2
+                )
             ) as decimal(18, 2)
         ) as gross_profit_rc,
-        true as has_margin,
+        {{ known_revenue_rc }} is not null as has_margin,
     {%- endif %}
     discount_rc,
     probability,

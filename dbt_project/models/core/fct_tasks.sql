@@ -1,6 +1,16 @@
 -- One row per task, deleted ones too.
 with tasks as (
     select * from {{ ref('stg_bitrix24__tasks') }}
+),
+
+-- back to work from "awaiting control" or "done"; a task without a loaded history has no row here
+returns as (
+    select
+        task_id as returned_task_id,
+        {{ count_if("field_code = 'STATUS' and value_from in ('4', '5') and value_to in ('2', '3')") }} as returns_count
+
+    from {{ ref('stg_bitrix24__task_history') }}
+    group by task_id
 )
 
 select
@@ -21,7 +31,7 @@ select
     -- measures
     estimate_seconds,
     spent_seconds,
-    cast(null as bigint) as returns_count,
+    returns.returns_count,
 
     -- flags
     coalesce(status = 5, false) as is_done,
@@ -45,3 +55,4 @@ select
     deleted_at,
     loaded_at
 from tasks
+left join returns on returns.returned_task_id = tasks.task_id

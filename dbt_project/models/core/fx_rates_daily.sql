@@ -1,4 +1,4 @@
--- One row per day on which rates were seen and currency: its rate to the reporting currency.
+-- One row per currency and day on which its rate was seen in the portal or given by hand, told in the reporting one.
 {{ only_supported('fx_source', ['portal']) }}
 with rates as (
     select * from {{ ref('stg_bitrix24__currency_rates') }}
@@ -21,12 +21,29 @@ exact as (
 
     from rates
     inner join reporting on reporting.seen_date = rates.seen_date
+),
+
+portal as (
+    select
+        rate_date,
+        currency,
+        cast(cast(millionths as decimal(38, 0)) * cast(0.000001 as decimal(7, 6)) as decimal(18, 6)) as rate_to_rc
+    from exact
+),
+
+-- the reporting currency is worth itself, whatever the file says
+manual as (
+    select rate_date, currency, rate as rate_to_rc
+    from {{ ref('stg_files__fx_rates_manual') }}
+    where currency <> {{ reporting_currency() }}
 )
 
-select
-    rate_date,
-    currency,
-    cast(cast(millionths as decimal(38, 0)) * cast(0.000001 as decimal(7, 6)) as decimal(18, 6)) as rate_to_rc,
-    'portal' as rate_source
+select rate_date, currency, rate_to_rc, 'manual' as rate_source
+from manual
 
-from exact
+union all
+
+select portal.rate_date, portal.currency, portal.rate_to_rc, 'portal' as rate_source
+from portal
+left join manual on manual.rate_date = portal.rate_date and manual.currency = portal.currency
+where manual.currency is null

@@ -68,7 +68,7 @@ ranked as (
             order by map.priority
         ) as rule_number
     from signal_values
-    inner join {{ ref('channel_map') }} as map
+    inner join {{ ref('int_channels__rules') }} as map
         on map.match_field = signal_values.match_field
         and {{ fits_whole('signal_values.match_value', 'map.pattern') }}
         and {{ fits_whole('signal_values.utm_medium', "coalesce(nullif(map.utm_medium_pattern, ''), '.*')") }}

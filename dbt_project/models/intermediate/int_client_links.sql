@@ -18,6 +18,10 @@ calls as (
     select crm_entity_type, crm_entity_id from {{ ref('stg_bitrix24__calls') }}
 ),
 
+items as (
+    select company_id, contact_id from {{ ref('int_items') }}
+),
+
 -- a card deleted before the first load is in no list, but what points at it still tells one client from another
 met_companies as (
     select company_id from {{ ref('stg_bitrix24__companies') }}
@@ -25,6 +29,8 @@ met_companies as (
     select company_id from deals where company_id is not null
     union
     select company_id from leads where company_id is not null
+    union
+    select company_id from items where company_id is not null
     union
     select company_id from {{ ref('stg_bitrix24__contacts') }} where company_id is not null
     union
@@ -39,6 +45,8 @@ met_contacts as (
     select contact_id from deals where contact_id is not null
     union
     select contact_id from leads where contact_id is not null
+    union
+    select contact_id from items where contact_id is not null
     union
     select owner_id as contact_id from activities where owner_type_id = 3 and owner_id is not null
     union

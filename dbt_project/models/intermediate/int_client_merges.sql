@@ -1,9 +1,23 @@
 -- One row per client key that was merged away: the key that stands for it now, chains followed to their end.
-with recursive pairs as (
+with recursive given as (
+    select old_key, new_key from {{ ref('stg_files__client_merge_map') }}
+),
+
+shipped as (
     select
         upper(trim(old_key)) as old_key,
         upper(trim(new_key)) as new_key
     from {{ ref('client_merge_map') }}
+),
+
+-- a line of the file replaces that of the seed for the same client
+pairs as (
+    select old_key, new_key from given
+    union all
+    select shipped.old_key, shipped.new_key
+    from shipped
+    left join given on given.old_key = shipped.old_key
+    where given.old_key is null
 ),
 
 followed as (

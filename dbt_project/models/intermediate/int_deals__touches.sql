@@ -5,6 +5,7 @@ select
     first_touch_utm_campaign,
     last_touch_channel_key,
     last_touch_utm_campaign,
-    touches_count
+    touches_count,
+    touch_path
 from {{ ref('int_touches__first_and_last') }}
 where entity = 'deal'

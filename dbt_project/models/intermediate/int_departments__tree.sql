@@ -1,5 +1,5 @@
--- One row per department that the portal lists, listed once, or names in a user's card; a parent that is missing or
--- leads back to the department itself is dropped, so every department has a way up to a root.
+-- One row per department that the portal lists, listed once, or names in a user's card; a parent that was never listed
+-- or leads back to the department itself is dropped, so every department has a way up to a root.
 with recursive listed as (
     select * from {{ ref('stg_bitrix24__departments') }} where department_id is not null
 ),
@@ -46,5 +46,5 @@ select
     departments.is_listed
 
 from departments
-left join departments as parents on parents.department_id = departments.parent_id
+left join listed as parents on parents.department_id = departments.parent_id
 left join circular on circular.department_id = departments.department_id

@@ -1,4 +1,4 @@
--- One row per month from the oldest deal or task up to the running one, and the instant at which its state is taken:
+-- One row per month from the oldest deal, task or process item up to the running one, and the instant at which its state is taken:
 -- its end, or as_of. A company may bring deals that are older than the calendar of dim_date.
 with first_days as (
     select min(created_date) as first_day from {{ ref('fct_deals') }} where is_in_scope
@@ -6,6 +6,8 @@ with first_days as (
     select min(entered_date) as first_day from {{ ref('fct_deal_stage_history') }} where is_in_scope
     union all
     select min(created_date) as first_day from {{ ref('fct_tasks') }} where is_in_scope
+    union all
+    select min(created_date) as first_day from {{ ref('fct_process_items') }} where is_in_scope
 ),
 
 days as (

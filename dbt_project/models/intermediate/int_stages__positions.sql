@@ -1,4 +1,5 @@
--- One row per stage of a deal pipeline and per lead status that the portal ever listed, with its place on the path.
+-- One row per stage of a deal, invoice or process pipeline and per lead status that the portal ever listed, with its
+-- place on the path.
 {{ only_supported('stage_order', ['current']) }}
 with statuses as (
     select * from {{ ref('stg_bitrix24__statuses') }}
@@ -7,11 +8,19 @@ with statuses as (
 stages as (
     select
         status_row_id,
-        case when dictionary_code = 'STATUS' then 'lead' else 'deal' end as entity,
         case
-            when dictionary_code in ('STATUS', 'DEAL_STAGE') then 0
-            else {{ to_int("replace(dictionary_code, 'DEAL_STAGE_', '')") }}
-        end as pipeline_key,
+            when dictionary_code = 'STATUS' then 'lead'
+            when dictionary_code like 'DEAL_%' then 'deal'
+            when dictionary_code like 'SMART_INVOICE_%' then 'invoice'
+            else 'process'
+        end as entity,
+        case
+            when dictionary_code = 'STATUS' then 1
+            when dictionary_code like 'DEAL_%' then 2
+            when dictionary_code like 'SMART_INVOICE_%' then 31
+            else {{ to_int(first_match('dictionary_code', '^DYNAMIC_([0-9]+)_')) }}
+        end as entity_type_id,
+        coalesce({{ to_int(first_match('dictionary_code', '_STAGE_([0-9]+)$')) }}, 0) as pipeline_key,
         status_id as stage_id,
         name,
         sort,
@@ -21,18 +30,21 @@ stages as (
         is_last_known
 
     from statuses
-    where dictionary_code = 'STATUS' or dictionary_code = 'DEAL_STAGE' or dictionary_code like 'DEAL_STAGE_%'
+    where
+        dictionary_code in ('STATUS', 'DEAL_STAGE')
+        or {{ first_match('dictionary_code', '^(DEAL|SMART_INVOICE|DYNAMIC_[0-9]+)_STAGE_[0-9]+$') }} is not null
 ),
 
--- the path: stages in work by their order, then the success stage; a deleted pipeline keeps the path it had
+-- the path: stages in work by their order, then the success stage; a deleted pipeline keeps the path it had. Invoices
+-- have none
 path as (
     select
         *,
-        row_number() over (partition by entity, pipeline_key, semantics order by sort, status_row_id) as place,
-        count(*) filter (where semantics = 'P') over (partition by entity, pipeline_key) as path_stage_count
+        row_number() over (partition by entity_type_id, pipeline_key, semantics order by sort, status_row_id) as place,
+        count(*) filter (where semantics = 'P') over (partition by entity_type_id, pipeline_key) as path_stage_count
 
     from stages
-    where is_last_known and semantics in ('P', 'S')
+    where is_last_known and semantics in ('P', 'S') and entity <> 'invoice'
 ),
 
 positioned as (
@@ -55,13 +67,14 @@ rolled_up as (
         max(path.path_stage_count) as path_stage_count
 
     from stages
-    inner join path on path.entity = stages.entity and path.pipeline_key = stages.pipeline_key
+    inner join path on path.entity_type_id = stages.entity_type_id and path.pipeline_key = stages.pipeline_key
     where not stages.is_last_known
     group by stages.status_row_id
 )
 
 select
     stages.entity,
+    stages.entity_type_id,
     stages.pipeline_key,
     stages.stage_id,
     stages.name,

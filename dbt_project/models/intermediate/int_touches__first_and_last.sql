@@ -1,4 +1,4 @@
--- One row per lead and deal: channel and campaign of the first and of the last touch that led to it.
+-- One row per lead and deal: channel and campaign of the first and of the last touch that led to it, and all between.
 {{ config(materialized='table') }}
 
 with touches as (
@@ -50,7 +50,11 @@ ends as (
         card_number,
         coalesce(min(case when channel_key <> 'unknown' then touch_number end), min(touch_number)) as first_number,
         coalesce(max(case when channel_key <> 'unknown' then touch_number end), max(touch_number)) as last_number,
-        coalesce(nullif(count(case when channel_key <> 'unknown' then 1 end), 0), count(*)) as touches_count
+        coalesce(nullif(count(case when channel_key <> 'unknown' then 1 end), 0), count(*)) as touches_count,
+        coalesce(
+            {{ path_of("case when channel_key <> 'unknown' then channel_key end", 'touch_number') }},
+            {{ path_of('channel_key', 'touch_number') }}
+        ) as touch_path
     from considered
     group by card_number
 )
@@ -62,7 +66,8 @@ select
     first_touch.utm_campaign as first_touch_utm_campaign,
     last_touch.channel_key as last_touch_channel_key,
     last_touch.utm_campaign as last_touch_utm_campaign,
-    ends.touches_count
+    ends.touches_count,
+    ends.touch_path
 from ends
 inner join touches as cards on cards.touch_number = ends.card_number
 inner join touches as first_touch on first_touch.touch_number = ends.first_number

@@ -85,16 +85,8 @@ positive as (
 classed as (
     select
         *,
-        case
-            when greater_sum < cast({{ var('abc_a') }} as decimal(5, 4)) * total_value then 'A'
-            when greater_sum < cast({{ var('abc_b') }} as decimal(5, 4)) * total_value then 'B'
-            else 'C'
-        end as abc_class_cumulative,
-        case
-            when client_number <= ceil(cast(0.20 as decimal(3, 2)) * client_count) then 'A'
-            when client_number <= ceil(cast(0.50 as decimal(3, 2)) * client_count) then 'B'
-            else 'C'
-        end as abc_class_by_count
+        {{ abc_class_cumulative('greater_sum', 'total_value') }} as abc_class_cumulative,
+        {{ abc_class_by_count('client_number', 'client_count') }} as abc_class_by_count
     from positive
 ),
 

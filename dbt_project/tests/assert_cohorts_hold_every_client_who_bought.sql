@@ -1,0 +1,24 @@
+-- C16: the sizes of all cohorts add up to the known clients who bought before the running month, their revenue to those sales.
+with sales as (
+    select client_key, revenue_rc
+    from {{ ref('fct_deals') }}
+    where
+        is_in_scope and outcome = 'won' and client_key <> 'unknown'
+        and {{ month_of('won_date') }} < {{ month_of(as_of_date()) }}
+),
+
+facts as (
+    select count(distinct client_key) as clients, sum(revenue_rc) as revenue from sales
+),
+
+marts as (
+    select
+        sum(case when month_number = 0 then cohort_size else 0 end) as clients,
+        sum(revenue) as revenue
+    from {{ ref('client_cohort') }}
+)
+
+select facts.clients, marts.clients as clients_of_cohorts, facts.revenue, marts.revenue as revenue_of_cohorts
+from facts
+cross join marts
+where facts.clients <> coalesce(marts.clients, 0) or coalesce(facts.revenue, 0) <> coalesce(marts.revenue, 0)
