@@ -26,9 +26,38 @@ PRIMARY_KEYS: dict[str, tuple[str, ...]] = {
     "manager_performance": ("period_month", "manager_key"),
     "client_abc": ("as_of_month", "client_key"),
     "sales_dynamics": ("date_day", "pipeline_key", "manager_key", "channel_key", "is_repeat_sale"),
+    "manager_channel_performance": ("period_month", "manager_key", "channel_key"),
+    "lead_statistics": ("date_day", "channel_key", "utm_campaign", "manager_key"),
+    "repeat_sales": ("period_month", "manager_key", "pipeline_key", "is_repeat_sale"),
+    "period_comparison": ("period_type", "period_start", "pipeline_key", "metric"),
+    "loss_analysis": (
+        "period_month",
+        "entity",
+        "pipeline_key",
+        "lost_from_stage",
+        "stage_id",
+        "loss_reason",
+        "manager_key",
+        "channel_key",
+    ),
+    "department_performance": ("period_month", "department_key", "rollup"),
+    "deal_journey": ("deal_id",),
+    "sales_plan_fact": ("period_month", "scope", "scope_key", "metric"),
+    "client_rating": ("client_key",),
+    "client_retention": ("period_month",),
+    "client_cohort": ("cohort_month", "month_number"),
+    "revenue_forecast": ("deal_id",),
+    "product_performance": ("period_month", "product_key", "pipeline_key"),
+    "unit_economics": ("period_month",),
+    "call_analytics": ("date_day", "hour", "manager_key", "direction", "portal_number"),
+    "task_efficiency": ("period_month", "manager_key", "project_key"),
+    "invoice_summary": ("period_month", "pipeline_key", "manager_key"),
+    "process_efficiency": ("entity_type_id", "pipeline_key", "period_month", "stage_id"),
+    "time_allocation": ("date_day", "manager_key", "work_type"),
+    "funnel_alerts": ("date_day", "pipeline_key", "stage_id", "alert_type"),
 }
 
-_DURATION = re.compile(r".*_(hours|days|minutes|talk_seconds)(_.*)?|(stay_hours|cycle_days)_.*")
+_DURATION = re.compile(r"(.*_)?(hours|days|minutes)(_.*)?|.*_talk_seconds")
 
 Row = Mapping[str, Any]
 

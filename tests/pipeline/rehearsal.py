@@ -25,6 +25,7 @@ from demo.server.running import PortalProcess
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 SECRET = "q7hv0n4sx9zk2w5m"  # the webhook's code of every rehearsal
+OWN_FILES = ("channel_map", "client_merge_map", "fx_rates_manual", "holidays", "product_cost")
 B24 = Path(sys.executable).with_name("b24")
 
 
@@ -79,6 +80,8 @@ class Rehearsal:
             self.portal.truth(),
             ad_spend=self.inputs("ad_spend"),
             sales_plan=self.inputs("sales_plan"),
+            alert_thresholds=self.inputs("funnel_alert_thresholds"),
+            **{name: self.inputs(name) for name in OWN_FILES},
             as_of=datetime.fromisoformat(as_of),
             rate_history=self.rate_history,
         )

@@ -261,3 +261,52 @@ def test_open_deals_of_the_running_month_are_those_open_now(
     running = [row for row in marts["manager_performance"] if row["period_month"] == NOW.date().replace(day=1)]
     assert summed(running, "open_deals_eop") == states.count("P")
     assert all(0 <= row["stale_deals_eop"] <= row["open_deals_eop"] for row in running)
+
+
+def test_c1_c3_revenue_is_shared_out_without_a_rest(marts: Marts, truth: dict[str, Any], deals: list[Row]) -> None:
+    """By channel of a manager, by kind of sale and by product: each rouble once."""
+    won = revenue_of(truth, deals)
+    for mart in ("manager_channel_performance", "repeat_sales", "product_performance"):
+        assert summed(marts[mart], "revenue") == won
+    company = [row for row in marts["period_comparison"] if (row["period_type"], row["pipeline_key"]) == ("year", -1)]
+    assert sum(row["value"] for row in company if row["metric"] == "revenue") == won
+
+
+def test_c4_c16_known_clients_bought_the_rest(marts: Marts, truth: dict[str, Any], deals: list[Row]) -> None:
+    """Ratings and cohorts hold every buyer once; the running month has no cohort yet."""
+    rating = [row for row in marts["client_rating"] if row["deals_won"]]
+    assert len(rating) == len(buyers(truth, deals))
+    assert 0 < summed(marts["client_rating"], "revenue") < revenue_of(truth, deals)
+    this_month = NOW.date().replace(day=1)
+    first = [row for row in marts["client_cohort"] if row["month_number"] == 0]
+    assert summed(first, "cohort_size") == sum(row["first_won_date"] < this_month for row in rating)
+    assert all(row["clients_active"] == row["cohort_size"] for row in first)
+
+
+def test_c5_departments_add_up(marts: Marts) -> None:
+    """Everybody belongs to one department of his own; the topmost one holds all the others."""
+    own = [row for row in marts["department_performance"] if row["rollup"] == "own"]
+    for column in ("revenue", "calls_total", "deals_created", "open_tasks_eop"):
+        assert summed(own, column, by="period_month") == summed(marts["manager_performance"], column, by="period_month")
+    above = {
+        row["period_month"]: row
+        for row in marts["department_performance"]
+        if (row["department_key"], row["rollup"]) == (1, "with_children")
+    }
+    assert all(row["deals_won"] <= above[row["period_month"]]["deals_won"] for row in own if row["department_key"])
+
+
+def test_c15_clients_of_a_month_are_those_of_the_month_before(marts: Marts) -> None:
+    """Nobody appears or vanishes between two months."""
+    rows = sorted(marts["client_retention"], key=lambda row: row["period_month"])
+    for row, following in pairwise(rows):
+        came = row["clients_new"] + row["clients_reactivated"]
+        assert row["clients_active_end"] == row["clients_active_start"] + came - row["clients_churned"]
+        assert following["clients_active_start"] == row["clients_active_end"]
+    assert summed(rows, "clients_reactivated") > 0
+
+
+def test_c21_every_open_deal_is_forecast(marts: Marts, deals: list[Row]) -> None:
+    """Once, and for no more than its amount."""
+    assert len(marts["revenue_forecast"]) == sum(deal["STAGE_SEMANTIC_ID"] not in {"S", "F"} for deal in deals)
+    assert all(0 <= row["weighted_amount"] <= (row["amount_rc"] or 0) for row in marts["revenue_forecast"])

@@ -6,7 +6,7 @@ the models use of dbt is there.
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from types import SimpleNamespace
@@ -62,6 +62,7 @@ class Project:
         self._writer = ColumnWriter()
         self._built: set[str] = set()
         self._jinja = jinja2.Environment(extensions=["jinja2.ext.do"], undefined=jinja2.StrictUndefined)
+        self._compiled = cache(lambda file: self._jinja.from_string(edited(file)))
         self._prepare()
         self._add_names()
 
@@ -89,6 +90,21 @@ class Project:
         self._build(model)
         return self._con.execute(f"select {columns} from {model} where {where} order by all").fetchall()
 
+    def give(self, model: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Have rows stand for a model; columns as in `create table`."""
+        self._con.execute(f"create table {model} ({columns})")
+        for row in rows:
+            self._con.execute(f"insert into {model} values ({', '.join('?' * len(row))})", row)
+        self._built.add(model)
+
+    def restart(self) -> None:
+        """Empty the raw tables and forget the models, as in a new project but without compiling their text again."""
+        for name in self._built:
+            self._con.execute(f"drop table {name}")
+        self._built.clear()
+        for table in schema.TABLES:
+            self._con.execute(f"delete from raw_bitrix24.{table}")
+
     def _prepare(self) -> None:
         for name in ("raw_bitrix24", "raw_files", "ops"):
             self._con.execute(f"create schema {name}")
@@ -106,6 +122,7 @@ class Project:
     def _add_names(self) -> None:
         self._jinja.globals |= {
             "config": lambda **_: "",
+            "is_incremental": lambda: False,
             "source": lambda source, table: f"{SCHEMAS.get(source, source)}.{table}",
             "ref": self._ref,
             "var": lambda name: {**_vars(), **VARS}[name],
@@ -117,6 +134,7 @@ class Project:
             "adapter": SimpleNamespace(quote=lambda name: f'"{name}"', get_columns_in_relation=self._columns),
             "dbt": SimpleNamespace(
                 date_trunc=lambda part, day: f"date_trunc('{part}', {day})",
+                listagg=lambda text, between, order: f"string_agg({text}, {between} {order})",
                 dateadd=lambda part, count, day: f"date_add({day}, interval ({count}) {part})",
             ),
         }  # fmt: skip
@@ -151,8 +169,7 @@ class Project:
                 f"create table {name} as from read_csv('{PROJECT / file}', header = true, columns = {types})"
             )
             return
-        sql = self._jinja.from_string(edited(file)).render()
-        self._con.execute(f"create table {name} as {sql}")
+        self._con.execute(f"create table {name} as {self._compiled(file).render()}")
 
     def _query(self, sql: str) -> SimpleNamespace:
         rows = self._con.execute(sql).fetchall()

@@ -235,7 +235,7 @@ def test_trap_27_deleted_stage(project: Project) -> None:
     28,
     "deals change their pipeline, are opened again, skip stages",
     Edited(
-        "models/intermediate/int_deals__stage_visits.sql",
+        "macros/stage_visits.sql",
         "is_reopen",
         "coalesce(prev_semantics in ('S', 'F') and semantics = 'P', false) as is_reopen",
         "false as is_reopen",

@@ -1,117 +1,36 @@
 """The reference calculator against the worked examples of the catalogue of marts, typed in by hand."""
 
-from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from pipeline.calculator import allocated, calculate
 from pipeline.compare import PRIMARY_KEYS, compare
-
-Row = dict[str, Any]
-
-STAGES = (("NEW", None), ("PREPARATION", ""), ("EXECUTING", "P"), ("FINAL_INVOICE", None), ("WON", "S"), ("LOSE", "F"))
-SEMANTICS = {stage: semantics or "P" for stage, semantics in STAGES}
-MARCH, APRIL = date(2026, 3, 1), date(2026, 4, 1)
-
-
-def moscow(day: str, time: str = "09:00") -> str:
-    """`02.03` is a day of 2026, `02.03.25` one of 2025."""
-    day_number, month, *year = day.split(".")
-    return f"20{year[0] if year else '26'}-{month}-{day_number}T{time}:00+03:00"
-
-
-def utc(moment: str) -> str:
-    return datetime.fromisoformat(moment).astimezone(UTC).isoformat()
-
-
-def statuses() -> list[Row]:
-    return [
-        {"ID": str(100 + number), "ENTITY_ID": "DEAL_STAGE", "STATUS_ID": stage, "SORT": "10", "SEMANTICS": semantics}
-        for number, (stage, semantics) in enumerate(STAGES)
-    ]
-
-
-def currencies() -> list[Row]:
-    return [
-        {"CURRENCY": "RUB", "AMOUNT_CNT": "1", "AMOUNT": "1.0000", "BASE": "Y"},
-        {"CURRENCY": "KZT", "AMOUNT_CNT": "100", "AMOUNT": "17.5400", "BASE": "N"},
-    ]
-
-
-def deal(number: int, amount: float, created: str, **fields: Any) -> Row:
-    stage = fields.pop("STAGE_ID", "NEW")
-    return {
-        "ID": str(number),
-        "TITLE": f"Сделка {number}",
-        "TYPE_ID": "SALE",
-        "CATEGORY_ID": "0",
-        "STAGE_ID": stage,
-        "STAGE_SEMANTIC_ID": SEMANTICS[stage],
-        "IS_RECURRING": "N",
-        "CURRENCY_ID": "RUB",
-        "OPPORTUNITY": f"{amount:.2f}",
-        "COMPANY_ID": "0",
-        "CONTACT_ID": None,
-        "LEAD_ID": None,
-        "ASSIGNED_BY_ID": "7",
-        "DATE_CREATE": created,
-        "MOVED_TIME": created,
-        "CLOSEDATE": moscow("31.12"),
-        **fields,
-    }
-
-
-def lead(number: int, created: str, status: str, **fields: Any) -> Row:
-    return {
-        "ID": str(number),
-        "STATUS_ID": status,
-        "STATUS_SEMANTIC_ID": {"CONVERTED": "S", "JUNK": "F"}.get(status, "P"),
-        "IS_RETURN_CUSTOMER": "N",
-        "COMPANY_ID": "0",
-        "CONTACT_ID": "0",
-        "ASSIGNED_BY_ID": "7",
-        "DATE_CREATE": created,
-        **fields,
-    }
-
-
-def history(deal_id: int, stays: Iterable[tuple[str, str]], first_id: int = 1) -> list[Row]:
-    return [
-        {
-            "ID": first_id + number,
-            "TYPE_ID": 1 if number == 0 else 3 if SEMANTICS[stage] != "P" else 2,
-            "OWNER_ID": deal_id,
-            "CREATED_TIME": utc(entered),
-            "CATEGORY_ID": 0,
-            "STAGE_SEMANTIC_ID": SEMANTICS[stage],
-            "STAGE_ID": stage,
-        }
-        for number, (stage, entered) in enumerate(stays)
-    ]
-
-
-def marts_of(
-    truth: dict[str, list[Row]],
-    as_of: str,
-    *,
-    ad_spend: Sequence[dict[str, str]] = (),
-    sales_plan: Sequence[dict[str, str]] = (),
-) -> dict[str, list[Row]]:
-    portal = {"statuses": statuses(), "currencies": currencies(), **truth}
-    return calculate(
-        portal, ad_spend=ad_spend, sales_plan=sales_plan, as_of=datetime.fromisoformat(moscow(as_of, "12:00"))
-    )
-
-
-def picked(rows: Iterable[Row], columns: Sequence[str], **where: Any) -> list[tuple[Any, ...]]:
-    return [
-        tuple(row[column] for column in columns)
-        for row in rows
-        if all(row[column] == value for column, value in where.items())
-    ]
-
+from pipeline.portal_rows import (
+    APRIL,
+    EX4_SPEND,
+    MARCH,
+    PATH,
+    Row,
+    activity,
+    as_decimals,
+    call,
+    cells_of,
+    currencies,
+    deal,
+    ex2_truth,
+    ex4_truth,
+    ex5_marts,
+    history,
+    lead,
+    marts_of,
+    moscow,
+    picked,
+    sale,
+    statuses,
+    task,
+    utc,
+)
 
 # --- EX-1: allocation of a deal's amount
 
@@ -145,41 +64,6 @@ def test_main_product_is_that_of_the_largest_row() -> None:
 # --- EX-2, EX-3: funnels
 
 
-EX2_HISTORY = {
-    1: [
-        ("NEW", "02.03"),
-        ("PREPARATION", "03.03"),
-        ("EXECUTING", "05.03"),
-        ("FINAL_INVOICE", "06.03"),
-        ("WON", "10.03"),
-    ],
-    2: [("NEW", "02.03 10:00"), ("EXECUTING", "02.03 16:00"), ("WON", "04.03 10:00")],
-    3: [("NEW", "04.03"), ("PREPARATION", "04.03 21:00"), ("LOSE", "07.03 21:00")],
-    4: [("NEW", "05.03"), ("PREPARATION", "06.03"), ("EXECUTING", "08.03"), ("PREPARATION", "09.03")],
-    5: [
-        ("NEW", "06.03"),
-        ("PREPARATION", "07.03"),
-        ("EXECUTING", "08.03"),
-        ("FINAL_INVOICE", "09.03"),
-        ("WON", "10.03"),
-        ("EXECUTING", "12.03"),
-    ],
-    6: [("EXECUTING", "10.03"), ("FINAL_INVOICE", "11.03"), ("LOSE", "14.03")],
-    7: [("NEW", "11.03"), ("EXECUTING", "12.03"), ("NEW", "13.03"), ("LOSE", "15.03")],
-}
-EX2_AMOUNTS = {1: 100_000, 2: 50_000, 3: 30_000, 4: 40_000, 5: 80_000, 6: 60_000, 7: 20_000}
-PATH = ("NEW", "PREPARATION", "EXECUTING", "FINAL_INVOICE", "WON")
-
-
-def ex2_truth() -> dict[str, list[Row]]:
-    deals, records = [], []
-    for number, stays in EX2_HISTORY.items():
-        moments = [(stage, moscow(*when.split())) for stage, when in stays]
-        deals.append(deal(number, EX2_AMOUNTS[number], moments[0][1], STAGE_ID=stays[-1][0]))
-        records += history(number, moments, first_id=number * 100)
-    return {"deals": deals, "deal_stage_history": records}
-
-
 @pytest.fixture(scope="module")
 def ex2() -> dict[str, list[Row]]:
     return marts_of(ex2_truth(), "10.04")
@@ -210,21 +94,6 @@ EX2_COLUMNS = (
     "amount_lost",
     "deals_dropped",
 )
-
-
-def cells_of(table: str) -> list[list[Any]]:
-    """A printed table: words, numbers, null."""
-
-    def value(cell: str) -> Any:
-        if cell == "null":
-            return None
-        return cell if not cell.lstrip("-").replace(".", "").isdigit() else Decimal(cell)
-
-    return [[value(cell) for cell in line.split()] for line in table.strip().splitlines()]
-
-
-def as_decimals(row: Iterable[Any]) -> list[Any]:
-    return [Decimal(str(cell)) if isinstance(cell, (int, float)) and cell is not True else cell for cell in row]
 
 
 def test_ex2_funnels(ex2: dict[str, list[Row]]) -> None:
@@ -322,61 +191,18 @@ def test_pipeline_change_deleted_stage_and_lagging_history() -> None:
 # --- EX-4: channels
 
 
-def ex4_truth() -> dict[str, list[Row]]:
-    yandex, vk = {"UTM_SOURCE": " Yandex "}, {"UTM_SOURCE": "vk", "UTM_MEDIUM": "cpc"}
-    return {
-        "leads": [
-            lead(1, moscow("02.03"), "CONVERTED", CONTACT_ID="101", **yandex),
-            lead(2, moscow("05.03"), "JUNK", **yandex),
-            lead(3, moscow("10.03"), "CONVERTED", CONTACT_ID="103", **vk),
-            lead(4, moscow("20.03"), "NEW", **vk),
-            lead(5, moscow("25.03"), "CONVERTED", CONTACT_ID="105"),
-        ],
-        "deals": [
-            deal(11, 120_000, moscow("03.03"), STAGE_ID="WON", LEAD_ID="1", CONTACT_ID="101", **yandex)
-            | {"MOVED_TIME": moscow("18.03")},
-            deal(12, 80_000, moscow("11.03"), STAGE_ID="WON", LEAD_ID="3", CONTACT_ID="103", **yandex)
-            | {"MOVED_TIME": moscow("02.04")},
-            deal(13, 70_000, moscow("26.03"), STAGE_ID="LOSE", LEAD_ID="5", CONTACT_ID="105")
-            | {"MOVED_TIME": moscow("30.03")},
-            deal(14, 50_000, moscow("05.04"), STAGE_ID="WON", CONTACT_ID="101", SOURCE_ID="EMAIL")
-            | {"MOVED_TIME": moscow("20.04")},
-        ],
-    }
-
-
-def spend(channel: str, cost: str, impressions: str, clicks: str, **fields: str) -> dict[str, str]:
-    return {
-        "spend_date": "2026-03-10",
-        "source_system": "csv",
-        "channel_key": channel,
-        "impressions": impressions,
-        "clicks": clicks,
-        "cost": cost,
-        **fields,
-    }
-
-
-EX4_SPEND = (
-    spend("yandex_direct", "30000", "60000", "500"),
-    spend("yandex_direct", "10000.00", "40000", "300", currency="RUB", cost_type="other_marketing"),
-    spend("vk_ads", "20000", "250000", "500", utm_campaign="", currency=""),
-    spend("vk_remarketing", "5000", "30000", "60"),
-    spend("vk_ads", "9999", "1", "1", cost_type="sales"),
-)
-# roi of rows with sales is unknown here: the example's profits come from purchase costs, which are not loaded
 EX4_TABLE = """
-last_touch  cohort 3 yandex_direct  40000 2 1 2 2 2 200000 20000 20000 20000 4.0000  null
+last_touch  cohort 3 yandex_direct  40000 2 1 2 2 2 200000 20000 20000 20000 4.0000  0.5000
 last_touch  cohort 3 vk_ads         20000 2 1 0 0 0 0      10000 null  null  -1.0000 -1.0000
 last_touch  cohort 3 vk_remarketing 5000  0 0 0 0 0 0      null  null  null  -1.0000 -1.0000
 last_touch  cohort 3 unknown        0     1 1 1 0 0 0      null  null  null  null    null
 last_touch  cohort 4 email          0     0 0 1 1 0 50000  null  null  null  null    null
-first_touch cohort 3 yandex_direct  40000 2 1 1 1 1 120000 20000 40000 40000 2.0000  null
-first_touch cohort 3 vk_ads         20000 2 1 1 1 1 80000  10000 20000 20000 3.0000  null
+first_touch cohort 3 yandex_direct  40000 2 1 1 1 1 120000 20000 40000 40000 2.0000  -0.1000
+first_touch cohort 3 vk_ads         20000 2 1 1 1 1 80000  10000 20000 20000 3.0000  0.2000
 first_touch cohort 3 vk_remarketing 5000  0 0 0 0 0 0      null  null  null  -1.0000 -1.0000
 first_touch cohort 3 unknown        0     1 1 1 0 0 0      null  null  null  null    null
 first_touch cohort 4 yandex_direct  0     0 0 1 1 0 50000  null  null  null  null    null
-last_touch  event  3 yandex_direct  40000 2 1 2 1 1 120000 20000 20000 40000 2.0000  null
+last_touch  event  3 yandex_direct  40000 2 1 2 1 1 120000 20000 20000 40000 2.0000  -0.1000
 last_touch  event  4 yandex_direct  0     0 0 0 1 1 80000  null  null  null  null    null
 """
 EX4_COLUMNS = (
@@ -439,43 +265,6 @@ def test_touches_older_than_90_days_do_not_count() -> None:
 # --- EX-5, EX-17: managers, dynamics
 
 
-EX5_DEALS = (
-    (1, "7", 100_000, "01.03", "WON", "11.03"),
-    (2, "7", 60_000, "05.03", "WON", "25.03"),
-    (3, "7", 40_000, "10.03", "LOSE", "20.03"),
-    (4, "7", 20_000, "20.02", "WON", "02.03"),
-    (5, "7", 90_000, "28.03", "NEW", "28.03"),
-    (6, "8", 180_000, "03.03", "WON", "13.03"),
-    (7, "8", 50_000, "15.03", "WON", "04.04"),
-    (8, "8", 30_000, "15.01", "LOSE", "16.03"),
-)
-EX5_PLANS = tuple(
-    {"period_month": "2026-03-01", "scope": scope, "scope_key": key, "metric": "revenue", "plan_value": value}
-    for scope, key, value in (
-        ("manager", "7", "1"),
-        ("manager", "7", "200000"),
-        ("manager", "8", "150000"),
-        ("company", "all", "5"),
-    )
-)
-
-
-def ex5_marts(*, with_history: bool) -> dict[str, list[Row]]:
-    deals, records = [], []
-    for number, manager, amount, created, stage, moved in EX5_DEALS:
-        # the time of the last move is wrong on purpose where history knows better
-        moved_time = moscow("09.04") if with_history and stage != "NEW" else moscow(moved)
-        fields = {"ASSIGNED_BY_ID": manager, "STAGE_ID": stage, "MOVED_TIME": moved_time}
-        deals.append(deal(number, amount, moscow(created), **fields))
-        stays = [("NEW", moscow(created))] + ([(stage, moscow(moved))] if stage != "NEW" else [])
-        records += history(number, stays, first_id=10 * number) if with_history else []
-    users = [
-        {"ID": "7", "ACTIVE": True, "UF_DEPARTMENT": [3, 4], "USER_TYPE": "employee"},
-        {"ID": "8", "ACTIVE": True, "UF_DEPARTMENT": [3], "USER_TYPE": "employee"},
-    ]
-    return marts_of({"deals": deals, "deal_stage_history": records, "users": users}, "10.04", sales_plan=EX5_PLANS)
-
-
 EX5_TABLE = """
 7 4 3 1 0.75 2 0.5 180000 40000 60000.00  13.33 10.0 1 1.0 0.5 0.9 1 -0.3333
 8 2 1 1 0.5  2 1.0 180000 30000 180000.00 10.0  10.0 1 1.0 0.5 1.2 2 1.0
@@ -517,19 +306,6 @@ def test_dynamics_end_with_the_running_month() -> None:
 
 EX6_CALLS = (("1", "200", 45), ("1", "200", 180), ("2", "200", 30), ("2", "304", 0),
              ("2", "304", 0), ("1", "486", 0), ("3", "200", 300), ("5", "200", 20))  # fmt: skip
-
-
-def call(number: int, kind: str, code: str, seconds: int, **fields: Any) -> Row:
-    return {
-        "ID": str(number),
-        "CALL_ID": f"call.{number}",
-        "CALL_TYPE": kind,
-        "PORTAL_USER_ID": "7",
-        "CALL_START_DATE": moscow("02.03", "10:00"),
-        "CALL_DURATION": str(seconds),
-        "CALL_FAILED_CODE": code,
-        **fields,
-    }
 
 
 def test_ex6_calls() -> None:
@@ -585,23 +361,6 @@ def test_first_response_rules() -> None:
     assert row == (4, 3, 150.0, 30.0)
 
 
-def activity(number: int, kind: str, direction: str, at: str, **fields: Any) -> Row:
-    return {
-        "ID": str(number),
-        "TYPE_ID": kind,
-        "DIRECTION": direction,
-        "COMPLETED": "Y",
-        "RESPONSIBLE_ID": "7",
-        "OWNER_TYPE_ID": "2",
-        "CREATED": at,
-        "START_TIME": at,
-        "END_TIME": at,
-        "LAST_UPDATED": at,
-        "BINDINGS": [],
-        **fields,
-    }
-
-
 # --- EX-7, EX-27: clients
 
 
@@ -616,10 +375,6 @@ C1 6    0.8571 0.99   950  C C
 C2 7    1.0    1.0    990  C C
 N1 null null   null   null N null
 """
-
-
-def sale(number: int, amount: float, won: str, **fields: Any) -> Row:
-    return deal(number, amount, moscow("01.01.25"), STAGE_ID="WON", MOVED_TIME=moscow(won), **fields)
 
 
 def test_ex7_classes() -> None:
@@ -675,18 +430,6 @@ def test_service_of_a_client() -> None:
     }
     rows = marts_of(truth, "10.04")["client_abc"]
     assert picked(rows, ("touches_count", "service_hours"), as_of_month=MARCH) == [(2, 2.0)]
-
-
-def task(number: int, **fields: Any) -> Row:
-    return {
-        "id": str(number),
-        "status": "5",
-        "responsibleId": "7",
-        "createdDate": moscow("02.03"),
-        "closedDate": moscow("09.03"),
-        "deadline": moscow("09.03"),
-        **fields,
-    }
 
 
 def test_tasks_of_a_manager() -> None:
@@ -745,6 +488,39 @@ def test_rates_are_those_known_on_the_day_of_the_sale() -> None:
     )
     amounts = picked(marts["deal_stage_progress"], ("deal_id", "amount_rc"), stage_position=1)
     assert amounts == [(1, Decimal("70.00")), (2, Decimal("70.00")), (3, Decimal("80.50"))]
+
+
+def test_rates_written_by_hand_win_on_their_day() -> None:
+    """They hold until the next known rate, and make a currency known that the portal does not have."""
+    by_hand = [
+        {"rate_date": "2026-03-01", "currency": "KZT", "rate": "0.2"},
+        {"rate_date": "2026-03-01", "currency": "USD", "rate": "80"},
+    ]
+    deals = [sale(1, 100, "02.03", CURRENCY_ID="KZT"), deal(2, 100, moscow("02.03"), CURRENCY_ID="KZT")]
+    deals.append(sale(3, 1, "28.02", CURRENCY_ID="USD"))
+    marts = marts_of({"deals": deals}, "10.04", fx_rates_manual=by_hand)
+    amounts = picked(marts["deal_stage_progress"], ("deal_id", "amount_rc"), stage_position=1)
+    assert amounts == [(1, Decimal("20.00")), (2, Decimal("17.54")), (3, Decimal("80.00"))]
+
+
+def test_own_channels_and_merged_clients() -> None:
+    """A rule of the company replaces the one of the same number; a chain of merges ends at its last client."""
+    rules = [
+        {"priority": "140", "match_field": "source_id", "pattern": "web", "channel_key": "main_site"},
+        {"priority": "35", "match_field": "utm_source", "pattern": "vk-market", "channel_key": "market"},
+    ]
+    merges = [{"old_key": "P5", "new_key": "C6"}, {"old_key": "C6", "new_key": "C7"}]
+    deals = [
+        deal(1, 10, moscow("02.03"), SOURCE_ID="WEB", CONTACT_ID="5"),
+        deal(2, 10, moscow("02.03"), UTM_SOURCE="VK-Market", COMPANY_ID="6"),
+        deal(3, 10, moscow("02.03"), UTM_SOURCE="vk", COMPANY_ID="8"),
+    ]
+    rows = marts_of({"deals": deals}, "10.04", channel_map=rules, client_merge_map=merges)["deal_journey"]
+    assert picked(rows, ("client_key", "touch_path")) == [
+        ("C7", "main_site"),
+        ("C7", "main_site > market"),
+        ("C8", "vk_ads"),
+    ]
 
 
 def test_a_plan_alone_makes_a_row_but_not_in_the_future() -> None:

@@ -49,20 +49,27 @@ class Touches:
     def of_lead(self, lead: Lead) -> Attribution:
         """The lead and what its client did before."""
         own = _touch(LEAD, lead)
-        return _ends({*self._earlier(own, lead.client_key), own})
+        return _ends(_known({*self._earlier(own, lead.client_key), own}))
 
-    def of_deal(self, deal: Deal) -> Attribution:
-        """The deal, its lead whenever created, and what its client did before."""
+    def path(self, deal: Deal) -> list[Touch]:
+        """The deal, its lead whenever created, and what its client did before, in order."""
         own = _touch(DEAL, deal)
         touches = {*self._earlier(own, deal.client_key), own}
         if lead := self._facts.leads.get(deal.lead_id or 0):
             touches.add(_touch(LEAD, lead))
-        return _ends(touches)
+        return _known(touches)
+
+    def of_deal(self, deal: Deal) -> Attribution:
+        """Both ends of its path."""
+        return _ends(self.path(deal))
 
 
-def _ends(touches: set[Touch]) -> Attribution:
-    known = [touch for touch in touches if touch.channel_key != UNKNOWN] or list(touches)
-    first, last = min(known), max(known)
+def _known(touches: set[Touch]) -> list[Touch]:
+    return sorted(touch for touch in touches if touch.channel_key != UNKNOWN) or sorted(touches)
+
+
+def _ends(touches: list[Touch]) -> Attribution:
+    first, last = touches[0], touches[-1]
     return (first.channel_key, first.utm_campaign), (last.channel_key, last.utm_campaign)
 
 

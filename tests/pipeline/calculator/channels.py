@@ -37,8 +37,10 @@ _SOURCE_IDS = (
 
 
 def _default_map() -> list[dict[str, str]]:
-    rules = [("utm_source", *rule) for rule in _UTM_SOURCES]
-    rules += [("source_id", pattern, "", channel) for pattern, channel in _SOURCE_IDS]
+    rules = [(10 * number, "utm_source", *rule) for number, rule in enumerate(_UTM_SOURCES, start=1)]
+    rules += [
+        (100 + 10 * number, "source_id", pattern, "", key) for number, (pattern, key) in enumerate(_SOURCE_IDS, start=1)
+    ]
     return [
         {
             "priority": str(priority),
@@ -47,7 +49,7 @@ def _default_map() -> list[dict[str, str]]:
             "utm_medium_pattern": medium,
             "channel_key": channel,
         }
-        for priority, (field, pattern, medium, channel) in enumerate(rules, start=1)
+        for priority, field, pattern, medium, channel in rules
     ]
 
 
@@ -68,10 +70,11 @@ def normal(value: object) -> str:
 
 
 class ChannelMap:
-    """The first matching rule by priority gives the channel."""
+    """The first matching rule by priority gives the channel; own rows join the default ones, or replace them."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        ordered = sorted(rows, key=lambda row: int(row["priority"]))
+        by_priority = {int(row["priority"]): row for row in (*DEFAULT_CHANNEL_MAP, *rows)}
+        ordered = [by_priority[priority] for priority in sorted(by_priority)]
         self._rules = [
             _Rule(
                 row["match_field"],

@@ -11,7 +11,7 @@ from math import isqrt
 from typing import Any
 
 from .facts import UNKNOWN_CLIENT, Deal, Facts
-from .values import ZERO, add_months, as_money, first_of_month, ratio, rounded, two_digits
+from .values import ZERO, add_months, as_money, first_of_month, ratio, rounded, two_digits, whole_total
 
 MartRow = dict[str, Any]
 
@@ -25,15 +25,19 @@ HOUR = 3600
 
 
 @dataclass(frozen=True)
-class _Window:
+class Window:
+    """The days that a calculation looks at."""
+
     month: date
     first_day: date
     last_day: date
 
     def holds(self, day: date) -> bool:
+        """Whether a day lies in it."""
         return self.first_day <= day <= self.last_day
 
     def full_months(self) -> list[date]:
+        """Calendar months that lie in it wholly."""
         start = self.first_day if self.first_day.day == 1 else add_months(first_of_month(self.first_day), 1)
         months = []
         while add_months(start, 1) - timedelta(days=1) <= self.last_day:
@@ -50,13 +54,10 @@ class _Care:
     seconds: list[tuple[date, int]] = field(default_factory=list)
 
 
-def _windows(today: date) -> list[_Window]:
-    windows = []
-    for back in range(MONTHS_KEPT):
-        month = add_months(first_of_month(today), -back)
-        last_day = today if back == 0 else add_months(month, 1) - timedelta(days=1)
-        windows.append(_Window(month, add_months(last_day + timedelta(days=1), -WINDOW_MONTHS), last_day))
-    return windows
+def window(month: date, today: date) -> Window:
+    """The twelve months that end with a month, with today for the running one."""
+    last_day = min(today, add_months(month, 1) - timedelta(days=1))
+    return Window(month, add_months(last_day + timedelta(days=1), -WINDOW_MONTHS), last_day)
 
 
 def _care_by_client(facts: Facts) -> dict[str, _Care]:
@@ -86,16 +87,17 @@ def client_abc(facts: Facts) -> list[MartRow]:
             sales[deal.client_key].append((deal.closed_date, deal))
     care = _care_by_client(facts)
     rows: dict[tuple[date, str], MartRow] = {}
-    for window in _windows(facts.clock.today):
+    months = [add_months(facts.clock.running_month, -back) for back in range(MONTHS_KEPT)]
+    for days in (window(month, facts.clock.today) for month in months):
         clients = {}
         for client_key, deals in sales.items():
-            inside = [(day, deal) for day, deal in deals if window.holds(day)]
+            inside = [(day, deal) for day, deal in deals if days.holds(day)]
             if inside:
                 first_month = first_of_month(min(day for day, _ in deals))
-                clients[client_key] = _client(window, client_key, inside, first_month, care[client_key])
-        _classify(list(clients.values()))
+                clients[client_key] = _client(days, client_key, inside, first_month, care[client_key])
+        classify(list(clients.values()))
         _score(list(clients.values()))
-        rows |= {(window.month, client_key): row for client_key, row in clients.items()}
+        rows |= {(days.month, client_key): row for client_key, row in clients.items()}
     for (month, client_key), row in rows.items():
         year_ago = rows.get((add_months(month, -12), client_key))
         row["prev_abc_class"] = year_ago["abc_class"] if year_ago else None
@@ -103,7 +105,7 @@ def client_abc(facts: Facts) -> list[MartRow]:
 
 
 def _client(
-    window: _Window, client_key: str, sales: Sequence[tuple[date, Deal]], first_month: date, care: _Care
+    window: Window, client_key: str, sales: Sequence[tuple[date, Deal]], first_month: date, care: _Care
 ) -> MartRow:
     revenue = as_money(sum((deal.revenue_rc for _, deal in sales), ZERO))
     cv_squared = _variation(window, sales, first_month)
@@ -112,7 +114,7 @@ def _client(
         "as_of_month": window.month,
         "client_key": client_key,
         "revenue": revenue,
-        "gross_profit": None,
+        "gross_profit": whole_total(deal.gross_profit_rc for _, deal in sales),
         "deals_won": len(sales),
         "basis_value": revenue,
         "month_cv": None if cv_squared is None else _root(cv_squared),
@@ -125,7 +127,7 @@ def _client(
     }
 
 
-def _variation(window: _Window, sales: Iterable[tuple[date, Deal]], first_month: date) -> Fraction | None:
+def _variation(window: Window, sales: Iterable[tuple[date, Deal]], first_month: date) -> Fraction | None:
     """The coefficient of variation of monthly revenue, squared but with its sign: exact for the class borders."""
     months = [month for month in window.full_months() if month >= first_month]
     by_month: dict[date, Fraction] = defaultdict(Fraction)
@@ -155,7 +157,8 @@ def _xyz(cv_squared: Fraction | None) -> str | None:
     return "Y" if cv_squared <= CV_Y**2 else "Z"
 
 
-def _classify(rows: Sequence[MartRow]) -> None:
+def classify(rows: Sequence[MartRow]) -> None:
+    """Write places and classes by `basis_value` into rows of one window."""
     positive = sorted(
         (row for row in rows if row["basis_value"] > 0), key=lambda row: (-row["basis_value"], row["client_key"])
     )

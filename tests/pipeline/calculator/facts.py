@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from .channels import ChannelMap, normal
-from .stages import StageOrder, Stay, stays_by_deal
+from .stages import LEADS, StageOrder, Stay, stays_by_owner
 from .values import (
     ZERO,
     Clock,
@@ -37,16 +37,18 @@ UNKNOWN_CLIENT = "unknown"
 LEAD, DEAL, CONTACT, COMPANY = 1, 2, 3, 4
 MEETING, CALL, EMAIL = 1, 2, 4
 OUTGOING = 2
-DONE, DEFERRED = 5, 6
+WAITING, IN_PROGRESS, AWAITING_CONTROL, DONE, DEFERRED = 2, 3, 4, 5, 6
 SHORT_CALL_SECONDS = 60
 BORN_FROM_CALL = timedelta(minutes=5)
 NO_PRODUCT, FREE_TEXT_PRODUCT = 0, -1
 NO_MANAGER = 0
+NO_PROJECT = 0
 
 _ENTITY_TYPES = {"LEAD": LEAD, "DEAL": DEAL, "CONTACT": CONTACT, "COMPANY": COMPANY}
 _DIRECTIONS = {1: "out", 4: "out", 2: "in", 3: "in", 5: "info"}
 
 Owner = tuple[int, int]  # entity type id, id
+PlanKey = tuple[date, str, str, str]  # month, scope, its key, metric
 
 
 @dataclass
@@ -62,17 +64,33 @@ class Lead:
     utm_campaign: str
     phones: frozenset[str]
     row: Row
+    status_id: str
+    closed_at: datetime | None
+    amount_rc: Decimal | None
+    stays: list[Stay]
     client_key: str = UNKNOWN_CLIENT
+
+    @property
+    def is_junk(self) -> bool:
+        """Closed without success."""
+        return self.outcome == "junk"
 
 
 @dataclass
 class ProductRow:
-    """A product row of a deal, in the reporting currency."""
+    """A product row of a deal, in the reporting currency; `allocated_rc` is its part of the deal's amount.
+
+    `is_cost_dated`: its cost is that of its day, not today's.
+    """
 
     id: int
     product_key: int
-    amount_rc: Decimal | None
-    discount_rc: Decimal | None
+    quantity: Decimal = Decimal(0)
+    amount_rc: Decimal | None = ZERO
+    discount_rc: Decimal | None = ZERO
+    cost_rc: Decimal | None = None
+    is_cost_dated: bool = False
+    allocated_rc: Decimal | None = None
 
 
 @dataclass
@@ -97,6 +115,8 @@ class Deal:
     utm_campaign: str
     stays: list[Stay]
     product_rows: list[ProductRow]
+    probability: int | None
+    planned_close: date | None
     last_activity_at: datetime | None = None
     acquisition_at: datetime | None = None
     won_number: int | None = None
@@ -135,6 +155,26 @@ class Deal:
         return total(row.amount_rc for row in self.product_rows)
 
     @property
+    def gross_profit_rc(self) -> Decimal | None:
+        """Revenue without purchase costs; None unless every product row has its cost."""
+        if self.amount_rc is None or not self.is_carried_by_rows:
+            return None
+        costs = [row.cost_rc for row in self.product_rows]
+        return None if None in costs else self.revenue_rc - total(costs)
+
+    @property
+    def is_carried_by_rows(self) -> bool:
+        """Whether product rows share the amount; else a row without a product has it all."""
+        return bool(self.row_amount_rc)
+
+    @property
+    def parts(self) -> list[ProductRow]:
+        """Product rows, and the row without a product if they do not carry the amount."""
+        if self.is_carried_by_rows:
+            return self.product_rows
+        return [*self.product_rows, ProductRow(-self.id, NO_PRODUCT, allocated_rc=self.amount_rc)]
+
+    @property
     def cycle_days(self) -> int:
         """Whole days from creation to closing."""
         return (self.closed_date - self.created_date).days if self.closed_date else 0
@@ -168,6 +208,7 @@ class Call:
     phone: str | None
     entity: Owner | None
     activity_id: int | None
+    cost_rc: Decimal | None = None
 
     @property
     def is_missed(self) -> bool:
@@ -194,6 +235,7 @@ class Activity:
     completed_at: datetime | None
     owner: Owner | None
     bindings: frozenset[Owner]
+    ended_at: datetime | None = None
 
     @property
     def is_response(self) -> bool:
@@ -213,6 +255,11 @@ class Task:
     closed_at: datetime | None
     deadline_at: datetime | None
     deal_id: int | None
+    project_key: int = NO_PROJECT
+    estimate_seconds: int = 0
+    spent_seconds: int = 0
+    mark: str | None = None
+    returns_count: int = 0
 
     @property
     def is_done(self) -> bool:
@@ -231,6 +278,7 @@ class TimeEntry:
     task_id: int
     seconds: int
     started_at: datetime
+    manager_key: int = NO_MANAGER
 
 
 @dataclass
@@ -267,7 +315,9 @@ class Facts:
     tasks: dict[int, Task] = field(default_factory=dict)
     time_entries: list[TimeEntry] = field(default_factory=list)
     users: dict[int, User] = field(default_factory=dict)
+    parents: dict[int, int | None] = field(default_factory=dict)  # of departments
     my_companies: frozenset[int] = frozenset()
+    merged_clients: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def deals_by_lead(self) -> dict[int, list[Deal]]:
@@ -278,6 +328,26 @@ class Facts:
                 result[deal.lead_id].append(deal)
         return result
 
+    def department_of(self, manager_key: int) -> int:
+        """Main department of a user; 0 for nobody's and unknown ones."""
+        user = self.users.get(manager_key)
+        return user.department_key if user else 0
+
+    def departments_above(self, department_key: int) -> list[int]:
+        """A department and all it belongs to; those of a ring belong to none."""
+        chain = [department_key]
+        while parent := self._parent(chain[-1]):
+            chain.append(parent)
+        return chain
+
+    def _parent(self, department_key: int) -> int | None:
+        passed = set()
+        above = parent = self.parents.get(department_key)
+        while above and above not in passed:
+            passed.add(above)
+            above = self.parents.get(above)
+        return parent if department_key not in passed and parent in self.parents else None
+
     def client_of(self, owner: Owner | None) -> str:
         """Client of the element a call or an activity belongs to."""
         kind, number = owner or (0, 0)
@@ -286,17 +356,21 @@ class Facts:
         if kind == DEAL and number in self.deals:
             return self.deals[number].client_key
         if kind == CONTACT:
-            return client_key(None, number, self.my_companies)
+            return self.client(None, number)
         if kind == COMPANY:
-            return client_key(number, None, self.my_companies)
+            return self.client(number, None)
         return UNKNOWN_CLIENT
 
-
-def client_key(company_id: int | None, contact_id: int | None, my_companies: frozenset[int]) -> str:
-    """The company unless it is one of our own, else the contact, else unknown."""
-    if company_id and company_id not in my_companies:
-        return f"C{company_id}"
-    return f"P{contact_id}" if contact_id else UNKNOWN_CLIENT
+    def client(self, company_id: int | None, contact_id: int | None) -> str:
+        """The company unless it is one of our own, else the contact, else unknown; whoever they were merged into."""
+        key = f"P{contact_id}" if contact_id else UNKNOWN_CLIENT
+        if company_id and company_id not in self.my_companies:
+            key = f"C{company_id}"
+        passed = set()
+        while key in self.merged_clients and key not in passed:
+            passed.add(key)
+            key = self.merged_clients[key]
+        return key
 
 
 def allocated(amount: Decimal, row_amounts: Sequence[Decimal]) -> list[Decimal]:
@@ -339,25 +413,36 @@ def _users(truth: Mapping[str, Any]) -> dict[int, User]:
     return users
 
 
-def _leads(truth: Mapping[str, Any], facts: Facts, channels: ChannelMap) -> None:
+def _leads(truth: Mapping[str, Any], facts: Facts, channels: ChannelMap, rates: Rates) -> None:
+    clock = facts.clock
+    history = [
+        {**row, "category_id": LEADS, "stage_id": row["status_id"], "stage_semantic_id": row.get("status_semantic_id")}
+        for row in rows_of(truth, "lead_stage_history")
+    ]
+    stays = stays_by_owner(history, facts.order, clock)
     for row in rows_of(truth, "leads"):
-        created_at = facts.clock.instant(row["date_create"])
+        created_at = clock.instant(row["date_create"])
         assert created_at
         number = int(row["id"])
+        outcome = _outcome(row.get("status_semantic_id"), "converted", "junk")
+        closed_at = None if outcome == "open" else clock.instant(row.get("date_closed"))
+        rate = rates.on(currency_code(row.get("currency_id")), clock.day(closed_at) if closed_at else clock.today)
         phones = (phone_number(phone.get("VALUE")) for phone in _listed(row.get("phone")))
         facts.leads[number] = Lead(
             id=number,
             manager_key=reference(row.get("assigned_by_id")) or NO_MANAGER,
-            outcome=_outcome(row.get("status_semantic_id"), "converted", "junk"),
+            outcome=outcome,
             created_at=created_at,
             is_repeat=flag(row.get("is_return_customer")),
             channel_key=channels.channel(row),
             utm_campaign=normal(row.get("utm_campaign")),
             phones=frozenset(phone for phone in phones if phone),
             row=row,
-            client_key=client_key(
-                reference(row.get("company_id")), reference(row.get("contact_id")), facts.my_companies
-            ),
+            status_id=str(row["status_id"]),
+            closed_at=closed_at,
+            amount_rc=converted(rate, amount_of(row.get("opportunity"))),
+            stays=stays.get(number, []),
+            client_key=facts.client(reference(row.get("company_id")), reference(row.get("contact_id"))),
         )
 
 
@@ -369,28 +454,67 @@ def _product_rows(truth: Mapping[str, Any]) -> dict[int, list[dict[str, Any]]]:
     return result
 
 
-def _priced(row: Row, rate: Decimal | None) -> ProductRow:
-    quantity = exact(row.get("quantity"))
-    return ProductRow(
-        id=int(row["id"]),
-        product_key=reference(row.get("product_id")) or FREE_TEXT_PRODUCT,
-        amount_rc=converted(rate, exact(row.get("price")), quantity),
-        discount_rc=converted(rate, exact(row.get("discount_sum")), quantity),
-    )
+class Prices:
+    """Purchase prices: those of the file from their day on, else those of the catalogue."""
+
+    def __init__(self, products: Iterable[Row], product_cost: Iterable[Row], rates: Rates) -> None:
+        self._rates = rates
+        self._catalogue = {int(row["id"]): row for row in products}
+        self._dated: dict[int, list[tuple[date, Row]]] = defaultdict(list)
+        for row in product_cost:
+            if valid_from := calendar_date(row.get("valid_from")):
+                self._dated[int(row["product_id"])].append((valid_from, row))
+
+    def cost_rc(self, product_key: int, quantity: Decimal, day: date) -> tuple[Decimal | None, bool]:
+        """What a quantity cost by the rate of a day, and whether the price is of that day too."""
+        dated = [(since, row) for since, row in self._dated.get(product_key, []) if since <= day]
+        if dated:
+            row = max(dated, key=lambda entry: entry[0])[1]
+            currency = currency_code(row.get("currency")) or self._rates.reporting_currency
+            return converted(self._rates.on(currency, day), exact(row["cost"]), quantity), True
+        product = self._catalogue.get(product_key, {})
+        rate = self._rates.on(currency_code(product.get("purchasing_currency")), day)
+        return converted(rate, exact(product.get("purchasing_price")), quantity), False
 
 
-def _closed_at(row: Row, stays: Sequence[Stay], clock: Clock) -> datetime | None:
+def _priced(
+    rows: Iterable[Row], amount: Decimal | None, rate: Decimal | None, prices: Prices, day: date
+) -> list[ProductRow]:
+    result = []
+    for row in sorted(rows, key=lambda row: int(row["id"])):
+        quantity = exact(row.get("quantity")) or Decimal(0)
+        product_key = reference(row.get("product_id")) or FREE_TEXT_PRODUCT
+        cost_rc, is_cost_dated = prices.cost_rc(product_key, quantity, day)
+        result.append(
+            ProductRow(
+                id=int(row["id"]),
+                product_key=product_key,
+                quantity=quantity,
+                amount_rc=converted(rate, exact(row.get("price")), quantity),
+                discount_rc=converted(rate, exact(row.get("discount_sum")), quantity),
+                cost_rc=cost_rc,
+                is_cost_dated=is_cost_dated,
+            )
+        )
+    if amount is not None:
+        for row, part in zip(result, allocated(amount, [row.amount_rc or ZERO for row in result]), strict=True):
+            row.allocated_rc = part
+    return result
+
+
+def closed_at_of(row: Row, stays: Sequence[Stay], clock: Clock) -> datetime | None:
+    """When a won or lost element closed (R11)."""
     if stays and stays[-1].stage_id == row["stage_id"]:
         return stays[-1].entered_at
     if moved_at := clock.instant(row.get("moved_time")):
         return moved_at
     planned = calendar_date(row.get("closedate"))
-    return clock.midnight(planned) if planned else None
+    return clock.midnight(planned) if planned else clock.instant(row.get("date_modify"))
 
 
-def _deals(truth: Mapping[str, Any], facts: Facts, channels: ChannelMap, rates: Rates) -> None:
+def _deals(truth: Mapping[str, Any], facts: Facts, channels: ChannelMap, rates: Rates, prices: Prices) -> None:
     clock = facts.clock
-    stays = stays_by_deal(rows_of(truth, "deal_stage_history"), facts.order, clock)
+    stays = stays_by_owner(rows_of(truth, "deal_stage_history"), facts.order, clock)
     product_rows = _product_rows(truth)
     for row in rows_of(truth, "deals"):
         if flag(row.get("is_recurring")):
@@ -399,21 +523,21 @@ def _deals(truth: Mapping[str, Any], facts: Facts, channels: ChannelMap, rates: 
         outcome = _outcome(row.get("stage_semantic_id"), "won", "lost")
         created_at = clock.instant(row["date_create"])
         assert created_at
-        closed_at = None if outcome == "open" else _closed_at(row, stays.get(number, []), clock)
+        closed_at = None if outcome == "open" else closed_at_of(row, stays.get(number, []), clock)
         closed_date = clock.day(closed_at) if closed_at else None
         rate = rates.on(currency_code(row.get("currency_id")), closed_date or clock.today)
+        amount_rc = converted(rate, amount_of(row.get("opportunity")))
+        cost_day = closed_date if closed_date and outcome == "won" else clock.today
         facts.deals[number] = Deal(
             id=number,
             pipeline_key=whole(row.get("category_id")),
             stage_id=str(row["stage_id"]),
             outcome=outcome,
             manager_key=reference(row.get("assigned_by_id")) or NO_MANAGER,
-            client_key=client_key(
-                reference(row.get("company_id")), reference(row.get("contact_id")), facts.my_companies
-            ),
+            client_key=facts.client(reference(row.get("company_id")), reference(row.get("contact_id"))),
             lead_id=reference(row.get("lead_id")),
             deal_type=text(row.get("type_id")),
-            amount_rc=converted(rate, amount_of(row.get("opportunity"))),
+            amount_rc=amount_rc,
             created_at=created_at,
             created_date=clock.day(created_at),
             closed_at=closed_at,
@@ -422,7 +546,9 @@ def _deals(truth: Mapping[str, Any], facts: Facts, channels: ChannelMap, rates: 
             channel_key=channels.channel(row),
             utm_campaign=normal(row.get("utm_campaign")),
             stays=stays.get(number, []),
-            product_rows=[_priced(product, rate) for product in product_rows.get(number, [])],
+            product_rows=_priced(product_rows.get(number, []), amount_rc, rate, prices, cost_day),
+            probability=whole(row.get("probability")) or None,
+            planned_close=calendar_date(row.get("closedate")),
             last_activity_at=clock.instant(row.get("last_activity_time")),
         )
 
@@ -447,6 +573,7 @@ def _activities(truth: Mapping[str, Any], clock: Clock) -> list[Activity]:
                 completed_at=completed_at if is_completed else None,
                 owner=owner,
                 bindings=frozenset(bound for bound in (owner, *bindings) if bound),
+                ended_at=ended_at,
             )
         )
     return activities
@@ -461,7 +588,7 @@ def _is_connected(leg: Row) -> bool:
     return leg.get("call_failed_code") == "200" and whole(leg.get("call_duration")) > 0
 
 
-def _calls(truth: Mapping[str, Any], clock: Clock) -> list[Call]:
+def _calls(truth: Mapping[str, Any], clock: Clock, rates: Rates) -> list[Call]:
     legs_by_call: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows_of(truth, "calls"):
         legs_by_call[text(row.get("call_id")) or f"row {row['id']}"].append(row)
@@ -474,6 +601,7 @@ def _calls(truth: Mapping[str, Any], clock: Clock) -> list[Call]:
         if direction == "info" or not starts:
             continue
         kind = _ENTITY_TYPES.get((text(leg.get("crm_entity_type")) or "").upper())
+        currency = currency_code(leg.get("cost_currency")) or rates.reporting_currency
         calls.append(
             Call(
                 direction=direction,
@@ -485,13 +613,25 @@ def _calls(truth: Mapping[str, Any], clock: Clock) -> list[Call]:
                 phone=phone_number(leg.get("phone_number")),
                 entity=_owner(kind, leg.get("crm_entity_id")),
                 activity_id=reference(leg.get("crm_activity_id")),
+                cost_rc=converted(rates.on(currency, clock.day(min(starts))), amount_of(leg.get("cost"))),
             )
         )
     return calls
 
 
+def _returns(truth: Mapping[str, Any]) -> Counter[int]:
+    """How often each task came back from done, or from waiting for control, to work."""
+    return Counter(
+        whole(row.get("task_id"))
+        for row in rows_of(truth, "task_history")
+        if row.get("field") == "STATUS"
+        and whole(row["value"].get("from")) in {AWAITING_CONTROL, DONE}
+        and whole(row["value"].get("to")) in {WAITING, IN_PROGRESS}
+    )
+
+
 def _tasks(truth: Mapping[str, Any], clock: Clock) -> dict[int, Task]:
-    tasks = {}
+    tasks, returns = {}, _returns(truth)
     for row in rows_of(truth, "tasks"):
         created_at = clock.instant(row.get("created_date"))
         assert created_at
@@ -505,6 +645,11 @@ def _tasks(truth: Mapping[str, Any], clock: Clock) -> dict[int, Task]:
             closed_at=clock.instant(row.get("closed_date")),
             deadline_at=clock.instant(row.get("deadline")),
             deal_id=reference(deal_link[2:]) if deal_link else None,
+            project_key=reference(row.get("group_id")) or NO_PROJECT,
+            estimate_seconds=whole(row.get("time_estimate")),
+            spent_seconds=whole(row.get("time_spent_in_logs")),
+            mark=text(row.get("mark")),
+            returns_count=returns[int(row["id"])],
         )
     return tasks
 
@@ -517,7 +662,8 @@ def _time_entries(truth: Mapping[str, Any], clock: Clock) -> list[TimeEntry]:
         known = [moment for moment in moments if moment]
         task_id = reference(row.get("task_id"))
         if known and task_id:
-            entries.append(TimeEntry(task_id, whole(row.get("seconds")), min(known)))
+            manager_key = reference(row.get("user_id")) or NO_MANAGER
+            entries.append(TimeEntry(task_id, whole(row.get("seconds")), min(known), manager_key))
     return entries
 
 
@@ -556,16 +702,25 @@ def _complete_deals(facts: Facts) -> None:
         deal.acquisition_at = lead.created_at if lead else deal.created_at
 
 
-def build_facts(truth: Mapping[str, Any], clock: Clock, rates: Rates, channels: ChannelMap) -> Facts:
+def build_facts(
+    truth: Mapping[str, Any],
+    clock: Clock,
+    rates: Rates,
+    channels: ChannelMap,
+    product_cost: Sequence[Row] = (),
+    client_merge_map: Sequence[Row] = (),
+) -> Facts:
     """All in-scope facts of a portal, with clients, rates and sales numbered."""
     companies = rows_of(truth, "companies")
     facts = Facts(clock, StageOrder(rows_of(truth, "statuses")))
     facts.my_companies = frozenset(int(row["id"]) for row in companies if flag(row.get("is_my_company")))
+    facts.merged_clients = {row["old_key"].strip(): row["new_key"].strip() for row in client_merge_map}
     facts.users = _users(truth)
-    _leads(truth, facts, channels)
-    _deals(truth, facts, channels, rates)
+    facts.parents = {int(row["id"]): reference(row.get("parent")) for row in rows_of(truth, "departments")}
+    _leads(truth, facts, channels, rates)
+    _deals(truth, facts, channels, rates, Prices(rows_of(truth, "products"), product_cost, rates))
     facts.activities = _activities(truth, clock)
-    facts.calls = _calls(truth, clock)
+    facts.calls = _calls(truth, clock, rates)
     facts.tasks = _tasks(truth, clock)
     facts.time_entries = _time_entries(truth, clock)
     _resolve_lead_clients(facts)
@@ -596,12 +751,12 @@ def read_spend(rows: Iterable[Mapping[str, str]], rates: Rates, clock: Clock) ->
     return spend
 
 
-def read_manager_plans(rows: Iterable[Mapping[str, str]]) -> dict[tuple[date, int, str], Decimal]:
-    """Plans of managers by month, manager and metric; of equal keys the later row wins."""
-    plans: dict[tuple[date, int, str], Decimal] = {}
+def read_plans(rows: Iterable[Mapping[str, str]]) -> dict[PlanKey, Decimal]:
+    """Plans by month, scope, its key and metric; of equal keys the later row wins."""
+    plans: dict[PlanKey, Decimal] = {}
     for row in rows:
         month, value = calendar_date(row.get("period_month")), exact(row.get("plan_value"))
-        if (row.get("scope") or "").strip() == "manager" and month and value is not None:
-            key = (month.replace(day=1), int(row["scope_key"]), (row.get("metric") or "").strip())
-            plans[key] = as_money(value)
+        if month and value is not None:
+            scope, scope_key, metric = ((row.get(name) or "").strip() for name in ("scope", "scope_key", "metric"))
+            plans[month.replace(day=1), scope, scope_key, metric] = as_money(value)
     return plans

@@ -1,27 +1,24 @@
-"""Mart `manager_performance` (3.5)."""
+"""Marts `manager_performance` and `department_performance` (3.5, 3.18)."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
-from statistics import median as plain_median
 from typing import Any
 
-from .facts import DEFERRED, EMAIL, MEETING, OUTGOING, Deal, Facts
+from .facts import DEFERRED, EMAIL, MEETING, OUTGOING, Deal, Facts, PlanKey
+from .idle import Idleness
 from .responses import Responses
-from .stages import Stay
 from .values import ZERO, add_months, as_money, avg_money, median, ratio, two_digits
 
 MartRow = dict[str, Any]
 Cell = dict[str, Any]
-Plans = Mapping[tuple[date, int, str], Decimal]
+Cells = dict[tuple[date, int], Cell]  # by month and manager
 
 TASK_WEIGHT = Fraction(1, 2)
 OVERLOADED, UNDERLOADED = 1.5, 0.5
-STALE_DAYS, STALE_MULTIPLIER = 14, 3
-STALE_SAMPLE = timedelta(days=365)
-DAY, HOUR, MINUTE = 86_400, 3_600, 60
+HOUR, MINUTE = 3_600, 60
 
 _COUNTS = (
     "deals_created",
@@ -55,11 +52,12 @@ _COUNTS = (
 )
 _SUMS = ("revenue", "lost_amount", "revenue_repeat", "discount", "row_amount", "open_amount_eop")
 _LISTS = ("cycle_days", "response_seconds")
+_PLANS = ("plan_revenue", "plan_deals_won")
 
 
 def _empty() -> Cell:
     lists: dict[str, list[int]] = {name: [] for name in _LISTS}
-    return {**dict.fromkeys(_COUNTS, 0), **dict.fromkeys(_SUMS, ZERO), **lists}
+    return {**dict.fromkeys(_COUNTS, 0), **dict.fromkeys(_SUMS, ZERO), **lists, **dict.fromkeys(_PLANS)}
 
 
 class _Board:
@@ -68,7 +66,7 @@ class _Board:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.clock = facts.clock
-        self.cells: dict[tuple[date, int], Cell] = defaultdict(_empty)
+        self.cells: Cells = defaultdict(_empty)
 
     def at(self, moment: datetime, manager_key: int) -> Cell:
         return self.cells[self.clock.month(moment), manager_key]
@@ -144,7 +142,7 @@ class _Board:
                 cell["emails_out"] += activity.type_id == EMAIL and activity.direction == OUTGOING
 
     def add_open_deals(self) -> None:
-        is_stale = _staleness(self.facts)
+        idleness = Idleness(self.facts)
         for deal in self.facts.deals.values():
             spans = [(stay.entered_at, stay.left_at) for stay in deal.stays if stay.semantics == "P"]
             if not deal.stays:
@@ -153,7 +151,7 @@ class _Board:
                 cell = self.cells[month, deal.manager_key]
                 cell["open_deals_eop"] += 1
                 cell["open_amount_eop"] += deal.amount_rc or ZERO
-                cell["stale_deals_eop"] += month == self.clock.running_month and is_stale(deal)
+                cell["stale_deals_eop"] += month == self.clock.running_month and idleness.is_stale(deal)
 
     def _months_open(self, since: datetime, until: datetime | None) -> list[date]:
         months = []
@@ -168,29 +166,8 @@ class _Board:
         return months
 
 
-def _staleness(facts: Facts) -> Callable[[Deal], bool]:
-    as_of, clock = facts.clock.as_of, facts.clock
-    samples: dict[tuple[int, str], list[int]] = defaultdict(list)
-    for deal in facts.deals.values():
-        for stay in deal.stays:
-            if stay.left_at and as_of - STALE_SAMPLE < stay.left_at <= as_of:
-                samples[stay.pipeline_key, stay.stage_id].append(stay.seconds or 0)
-    limits = {stage: STALE_MULTIPLIER * Fraction(plain_median(times)) / DAY for stage, times in samples.items()}
-
-    def is_stale(deal: Deal) -> bool:
-        last: Stay | None = deal.stays[-1] if deal.stays else None
-        moments = [last.entered_at if last else deal.moved_at, deal.last_activity_at]
-        known = [moment for moment in moments if moment]
-        if not deal.is_open or not known:
-            return False
-        idle_days = (clock.today - clock.day(max(known))).days
-        return idle_days > max(STALE_DAYS, limits.get((deal.pipeline_key, deal.stage_id), 0))
-
-    return is_stale
-
-
-def manager_performance(facts: Facts, plans: Plans) -> list[MartRow]:
-    """Work and results of every manager by month."""
+def manager_cells(facts: Facts, plans: Mapping[PlanKey, Decimal]) -> Cells:
+    """Work, results and plans of every manager by month, wherever there are any."""
     board = _Board(facts)
     board.add_deals()
     board.add_leads()
@@ -198,25 +175,66 @@ def manager_performance(facts: Facts, plans: Plans) -> list[MartRow]:
     board.add_tasks()
     board.add_activities()
     board.add_open_deals()
-    running = facts.clock.running_month
-    planned = {(month, manager) for month, manager, _ in plans}
+    planned = set()
+    for (month, scope, manager, metric), value in plans.items():
+        if scope == "manager":
+            board.cells[month, int(manager)][f"plan_{metric}"] = value
+            planned.add((month, int(manager)))
     seen = {key for key, cell in board.cells.items() if any(cell.values())}
-    cells = {key: board.cells[key] for key in sorted(seen | planned) if key[0] <= running}
-    rows = {key: _row(key, cell, plans, is_running=key[0] == running) for key, cell in cells.items()}
+    return {key: board.cells[key] for key in sorted(seen | planned) if key[0] <= facts.clock.running_month}
+
+
+def manager_performance(facts: Facts, cells: Cells) -> list[MartRow]:
+    """Work and results of every manager by month, compared with the others."""
+    running = facts.clock.running_month
+    rows = {
+        key: {"period_month": key[0], "manager_key": key[1], **_measures(cell, is_running=key[0] == running)}
+        for key, cell in cells.items()
+    }
     for month in {month for month, _ in rows}:
         _compare(facts, {manager: row for (period, manager), row in rows.items() if period == month})
     return list(rows.values())
 
 
-def _row(key: tuple[date, int], cell: Cell, plans: Plans, *, is_running: bool) -> MartRow:
+def department_performance(facts: Facts, cells: Cells) -> list[MartRow]:
+    """The same of whole departments, alone and with all below them."""
+    members: dict[tuple[date, int, str], list[Cell]] = defaultdict(list)
+    for (month, manager), cell in cells.items():
+        own = facts.department_of(manager)
+        members[month, own, "own"].append(cell)
+        for department in facts.departments_above(own):
+            members[month, department, "with_children"].append(cell)
+    revenue: dict[date, Decimal] = defaultdict(lambda: ZERO)
+    for (month, _), cell in cells.items():
+        revenue[month] += cell["revenue"]
+    return [
+        {
+            "period_month": month,
+            "department_key": department,
+            "rollup": rollup,
+            "managers_count": len(team),
+            **_measures(_together(team), is_running=month == facts.clock.running_month),
+            "revenue_share": ratio(sum(cell["revenue"] for cell in team), revenue[month]),
+        }
+        for (month, department, rollup), team in members.items()
+    ]
+
+
+def _together(team: list[Cell]) -> Cell:
+    summed: Cell = {name: sum(cell[name] for cell in team) for name in (*_COUNTS, *_SUMS)}
+    summed |= {name: [value for cell in team for value in cell[name]] for name in _LISTS}
+    for name in _PLANS:
+        known = [cell[name] for cell in team if cell[name] is not None]
+        summed[name] = sum(known) if known else None
+    return summed
+
+
+def _measures(cell: Cell, *, is_running: bool) -> MartRow:
     kept = {name: cell[name] for name in _COUNTS if name != "talk_seconds"}
     sums = {name: as_money(cell[name]) for name in ("revenue", "lost_amount", "revenue_repeat", "open_amount_eop")}
     closed = cell["deals_won"] + cell["deals_lost"]
-    plan_revenue, plan_deals = plans.get((*key, "revenue")), plans.get((*key, "deals_won"))
     load_points = cell["open_deals_eop"] + TASK_WEIGHT * cell["open_tasks_eop"]
     return {
-        "period_month": key[0],
-        "manager_key": key[1],
         **kept,
         **sums,
         "stale_deals_eop": cell["stale_deals_eop"] if is_running else None,
@@ -239,9 +257,8 @@ def _row(key: tuple[date, int], cell: Cell, plans: Plans, *, is_running: bool) -
         "first_response_minutes_sum": two_digits(sum(cell["response_seconds"]), MINUTE),
         "first_response_minutes_avg": two_digits(sum(cell["response_seconds"]), MINUTE * cell["requests_answered"]),
         "first_response_minutes_median": median(cell["response_seconds"], MINUTE),
-        "plan_revenue": plan_revenue,
-        "plan_deals_won": plan_deals,
-        "plan_attainment": ratio(cell["revenue"], plan_revenue),
+        **{name: cell[name] for name in _PLANS},
+        "plan_attainment": ratio(cell["revenue"], cell["plan_revenue"]),
     }
 
 
@@ -265,8 +282,7 @@ def _compare(facts: Facts, rows: Mapping[int, MartRow]) -> None:
     company_revenue = sum(row["revenue"] for row in rows.values())
     departments: dict[int, list[int]] = defaultdict(list)
     for manager in rows:
-        user = facts.users.get(manager)
-        departments[user.department_key if user else 0].append(manager)
+        departments[facts.department_of(manager)].append(manager)
     for members in departments.values():
         team = [rows[manager] for manager in members]
         team_check = avg_money(sum(row["revenue"] for row in team), sum(row["deals_won"] for row in team))

@@ -3,13 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from .attribution import Touches
 from .channels import NOT_ALLOCATED
 from .facts import Deal, Facts, Lead, Spend
-from .values import ZERO, add_months, as_money, cost_per, first_of_month, ratio
+from .values import ZERO, add_months, as_money, cost_per, first_of_month, ratio, whole_total
 
 MartRow = dict[str, Any]
 Cell = dict[str, Any]
@@ -37,7 +36,7 @@ Key = tuple[str, str, date, str, str]
 
 
 def _empty() -> Cell:
-    return {**dict.fromkeys(_COUNTS, 0), "spend": ZERO, "revenue": ZERO}
+    return {**dict.fromkeys(_COUNTS, 0), "spend": ZERO, "revenue": ZERO, "profits": []}
 
 
 def channel_roi(facts: Facts, spend: Iterable[Spend]) -> list[MartRow]:
@@ -92,11 +91,8 @@ def _add_deal(cells: dict[Key, Cell], facts: Facts, deal: Deal, model: str, touc
         cell["deals_won"] += deal.is_won
         cell["new_clients"] += deal.won_number == 1
         cell["revenue"] += deal.revenue_rc
-
-
-def gross_profit_of(deals_won: int) -> Decimal | None:
-    """No purchase costs are loaded, so the profit of any sale is unknown."""
-    return None if deals_won else ZERO
+        if deal.is_won:
+            cell["profits"].append(deal.gross_profit_rc)
 
 
 def _roi_rows(cells: Mapping[Key, Cell]) -> list[MartRow]:
@@ -124,7 +120,7 @@ def _roi_rows(cells: Mapping[Key, Cell]) -> list[MartRow]:
 
 def _measures(cell: Cell) -> MartRow:
     spend, revenue = as_money(cell["spend"]), as_money(cell["revenue"])
-    gross_profit = gross_profit_of(cell["deals_won"])
+    gross_profit = whole_total(cell["profits"])
     return {
         "spend": spend,
         **{count: cell[count] for count in _COUNTS},
@@ -157,7 +153,8 @@ def _months_without_sales(by_channel: Mapping[tuple[str, str, date, str], Cell],
 
 def _no_sales() -> Cell:
     counts = dict.fromkeys(("deals_created", "deals_won", "deals_lost", "cycle_days_sum"), 0)
-    return {**counts, **dict.fromkeys(("amount_created", "revenue", "lost_amount", "discount_amount"), ZERO)}
+    sums = dict.fromkeys(("amount_created", "revenue", "lost_amount", "discount_amount"), ZERO)
+    return {**counts, **sums, "gross_profit": []}
 
 
 def sales_dynamics(facts: Facts) -> list[MartRow]:
@@ -179,6 +176,7 @@ def sales_dynamics(facts: Facts) -> list[MartRow]:
             closed["revenue"] += deal.revenue_rc
             closed["cycle_days_sum"] += deal.cycle_days
             closed["discount_amount"] += deal.discount_rc
+            closed["gross_profit"].append(deal.gross_profit_rc)
         else:
             closed["deals_lost"] += 1
             closed["lost_amount"] += deal.amount_rc or ZERO
@@ -190,7 +188,7 @@ def sales_dynamics(facts: Facts) -> list[MartRow]:
             "channel_key": channel,
             "is_repeat_sale": is_repeat_sale,
             **measures,
-            "gross_profit": gross_profit_of(measures["deals_won"]),
+            "gross_profit": whole_total(measures["gross_profit"]),
         }
         for (day, pipeline, manager, channel, is_repeat_sale), measures in cells.items()
         if first_of_month(day) <= facts.clock.running_month

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from .values import Clock, Row, reference, text, whole
 
+LEADS = -1  # the one pipeline of leads
 _DEAL_STAGES = re.compile(r"DEAL_STAGE(?:_(\d+))?")
 _PIPELINE_CHANGED = 5
 _MOVES = (2, 3)
@@ -20,9 +21,12 @@ class StageOrder:
     def __init__(self, statuses: Iterable[Row]) -> None:
         by_pipeline: dict[int, list[Row]] = defaultdict(list)
         for row in statuses:
-            if found := _DEAL_STAGES.fullmatch(text(row.get("entity_id")) or ""):
+            if row.get("entity_id") == "STATUS":
+                by_pipeline[LEADS].append(row)
+            elif found := _DEAL_STAGES.fullmatch(text(row.get("entity_id")) or ""):
                 by_pipeline[int(found[1] or 0)].append(row)
         self.paths: dict[int, dict[int, str]] = {}
+        self._names: dict[tuple[int, str], str] = {}
         self._positions: dict[tuple[int, str], int] = {}
         self._in_work_counts: dict[int, int] = {}
         for pipeline, rows in by_pipeline.items():
@@ -31,12 +35,17 @@ class StageOrder:
             success = [row for row in rows if row.get("semantics") == "S"][:1]
             path = {position: str(row["status_id"]) for position, row in enumerate(in_work + success, start=1)}
             self.paths[pipeline] = path
+            self._names |= {(pipeline, str(row["status_id"])): text(row.get("name")) or "" for row in rows}
             self._positions |= {(pipeline, stage): position for position, stage in path.items()}
             self._in_work_counts[pipeline] = len(in_work)
 
     def position(self, pipeline: int, stage_id: str | None) -> int | None:
         """Position on the path; None for failures and for a stage the portal no longer has."""
         return self._positions.get((pipeline, stage_id or ""))
+
+    def name(self, pipeline: int, stage_id: str) -> str:
+        """Its name; the id of a stage that the portal no longer has."""
+        return self._names.get((pipeline, stage_id)) or f"#{stage_id}"
 
     def in_work_count(self, pipeline: int) -> int:
         """`path_stage_count`: the number of P stages."""
@@ -85,8 +94,8 @@ def _link(stays: Sequence[Stay]) -> None:
             later.skipped_count = max(0, later.position - earlier.position - 1)
 
 
-def stays_by_deal(history: Iterable[Row], order: StageOrder, clock: Clock) -> dict[int, list[Stay]]:
-    """Stays of every deal in the order of time; repeated rows of one stage are one stay."""
+def stays_by_owner(history: Iterable[Row], order: StageOrder, clock: Clock) -> dict[int, list[Stay]]:
+    """Stays of every deal or lead in the order of time; repeated rows of one stage are one stay."""
     rows_by_deal: dict[int, list[tuple[datetime, int, Row]]] = defaultdict(list)
     for row in history:
         deal_id, entered_at = reference(row.get("owner_id")), clock.instant(row.get("created_time"))

@@ -138,6 +138,12 @@ def total(values: Iterable[Decimal | None]) -> Decimal:
     return sum((value for value in values if value is not None), ZERO)
 
 
+def whole_total(values: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum, or None if any amount is unknown."""
+    amounts = list(values)
+    return None if None in amounts else as_money(total(amounts))
+
+
 def first_of_month(day: date) -> date:
     """The month a day lies in."""
     return day.replace(day=1)
@@ -200,13 +206,23 @@ def calendar_date(value: Any) -> date | None:
 
 
 class Rates:
-    """Portal rates by the day they were seen (`fx_rates_daily`)."""
+    """Portal rates by the day they were seen, and those written by hand, which win on their day (`fx_rates_daily`)."""
 
-    def __init__(self, history: Iterable[tuple[date, Iterable[Row]]], reporting_currency: str) -> None:
+    def __init__(
+        self, history: Iterable[tuple[date, Iterable[Row]]], reporting_currency: str, manual: Iterable[Row] = ()
+    ) -> None:
         self.reporting_currency = currency_code(reporting_currency) or ""
         self._rates: dict[str, dict[date, Decimal]] = {}
         for day, rows in history:
             self._add(day, rows)
+        for row in manual:
+            code, written, known = (
+                currency_code(row.get("currency")),
+                calendar_date(row.get("rate_date")),
+                exact(row.get("rate")),
+            )
+            if code and written and known:
+                self._rates.setdefault(code, {})[written] = rounded(Fraction(known), 6)
 
     def _add(self, day: date, rows: Iterable[Row]) -> None:
         prices: dict[str, Fraction] = {}
