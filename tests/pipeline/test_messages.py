@@ -73,6 +73,7 @@ def test_an_earlier_as_of_is_refused(said: Said) -> None:
     assert "cannot be rolled back" in said("sync", "--as-of", "2026-06-01T00:00:00")
 
 
+@pytest.mark.long  # two syncs; unit tests tell each message
 def test_a_bad_input_file_is_named_and_the_reports_go_on(two_days: TwoDays) -> None:
     """A typo in a plan must neither stop the CRM's figures nor become a month without a plan."""
     rehearsed = two_days.rehearsal
