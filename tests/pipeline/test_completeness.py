@@ -124,6 +124,7 @@ def test_what_came_after_the_sync_is_not_missing(company: Company) -> None:
 # (b)
 
 
+@pytest.mark.long
 def test_deletions_merges_and_restores_of_a_month_are_found(company: Company) -> None:
     """Living ids are the portal's, tombstones exact, followers gone with their owners; then again a month later."""
     had = {table: company.keys(table) for table in LISTED}

@@ -309,7 +309,14 @@ def test_an_owner_that_is_refused_stops_nobody_and_is_tried_again_after_a_day(wa
 
 
 @pytest.mark.parametrize(
-    "table", ["product_rows", "task_history", "openline_sessions", "calendar_events", "work_time_records"]
+    "table",
+    [
+        "product_rows",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("task_history", "openline_sessions", "calendar_events", "work_time_records")
+        ),
+    ],
 )
 def test_a_missing_scope_costs_a_request_and_no_other_table(warehouse: Warehouse, table: str) -> None:
     """Its reason stands in the note, and once the scope is given the rows come with the next run."""
