@@ -218,10 +218,10 @@ def publish(
             _clear_staging(con)
             _check_portal(con, target, info)
             with open_warehouse(warehouse_path, read_only=True) as duck:
-                plans = []
+                plans, published = [], _published(con)
                 for number, spec in enumerate(tables, start=1):
                     tell("check", spec.name, number, len(tables))
-                    plans.append(_plan(con, duck, spec))
+                    plans.append(_plan(con, duck, spec, published))
                 gone = _gone(con, plans)
                 _check_views(con, plans, gone)
                 if not allow_shrink:
@@ -282,7 +282,12 @@ def _check_portal(con: psycopg.Connection[Any], target: PublishTarget, info: Pub
         )
 
 
-def _plan(con: psycopg.Connection[Any], duck: duckdb.DuckDBPyConnection, spec: TableSpec) -> _Plan:
+def _plan(
+    con: psycopg.Connection[Any],
+    duck: duckdb.DuckDBPyConnection,
+    spec: TableSpec,
+    published: Mapping[str, str | None],
+) -> _Plan:
     """Look at one table on both sides; its rows are counted and its keys checked in the warehouse."""
     if spec.name == INFO_TABLE:
         raise PublishError(f"The name {INFO_TABLE} is taken by the table that tells which run is published.")
@@ -306,8 +311,8 @@ def _plan(con: psycopg.Connection[Any], duck: duckdb.DuckDBPyConnection, spec: T
             f"A whole number in {spec.relation} does not fit PostgreSQL's bigint: cast it to a decimal in the model. "
             "Nothing was published."
         ) from None
-    existing = _existing(con, spec.name)
-    if existing is not None and spec.name not in _published(con):
+    existing = _existing(con, spec.name, published.get(spec.name))
+    if existing is not None and spec.name not in published:
         raise PublishError(
             f"Schema marts already has a {spec.name} that this pipeline did not publish. "
             "Rename it, or set MARTS_POSTGRES_URL to another database. Nothing was published."
@@ -363,7 +368,7 @@ def _check_keys(spec: TableSpec, columns: Mapping[str, str], relation: duckdb.Du
         )
 
 
-def _existing(con: psycopg.Connection[Any], name: str) -> _Existing | None:
+def _existing(con: psycopg.Connection[Any], name: str, content: str | None = None) -> _Existing | None:
     columns = con.execute(
         """
         select a.attname, format_type(a.atttypid, a.atttypmod)
@@ -387,7 +392,7 @@ def _existing(con: psycopg.Connection[Any], name: str) -> _Existing | None:
         [_regclass(name)],
     ).fetchall()
     rows = _scalar(con, sql.SQL("select count(*) from {}").format(_mart(name)))
-    return _Existing(dict(columns), tuple(row[0] for row in key), rows, _published(con).get(name))
+    return _Existing(dict(columns), tuple(row[0] for row in key), rows, content)
 
 
 def _published(con: psycopg.Connection[Any]) -> dict[str, str | None]:
