@@ -39,7 +39,8 @@ _EPILOG = (
     '/_demo/faults {"html_502": 0.1} (replaces the plan), '
     '/_demo/mutate {"operation": "delete", "table": "deals", "row_id": 5}, '
     '/_demo/custom-fields {"operation": "retype", "entity": "CRM_DEAL", "field_name": "UF_CRM_1717100002", '
-    '"user_type": "string"} (also add, rename, multiple, remove, add_option, remove_option).'
+    '"user_type": "string"} (also add, rename, multiple, remove, add_option, remove_option). A bank stands beside it: '
+    "CBR_URL=http://127.0.0.1:8024/cbr/ reads its rates."
 )
 
 

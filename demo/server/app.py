@@ -1,11 +1,11 @@
-"""HTTP around the portal: the REST path, the control API, and connections that break on request."""
+"""HTTP around the portal: the REST path, the bank's rates, the control API, and connections that break on request."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from demo.server import bank
 from demo.server.core import Portal, Reply
 from demo.server.faults import FaultPlan
 from demo.server.parameters import Params, array_items, parse_query
@@ -102,9 +103,19 @@ def create_app(portal: Portal) -> Starlette:
     return Starlette(
         routes=[
             Route("/rest/{user}/{code}/{method:path}", RestEndpoint(portal), methods=["GET", "POST"]),
+            Route("/cbr/XML_daily.asp", _bank_script(portal, bank.daily)),
+            Route("/cbr/XML_dynamic.asp", _bank_script(portal, bank.dynamic)),
             *(Route(f"/_demo/{name}", _control(act), methods=[verb]) for verb, name, act in _control_table(portal)),
         ]
     )
+
+
+def _bank_script(portal: Portal, answer: Callable[[list[dict[str, Any]], Mapping[str, str]], bytes]) -> Any:
+    async def endpoint(request: Request) -> Response:
+        body = answer(portal.world.bank_rates(), request.query_params)
+        return Response(body, headers={"content-type": "application/xml; charset=windows-1251"})
+
+    return endpoint
 
 
 def _body_params(body: bytes, content_type: str) -> Params:

@@ -58,6 +58,9 @@ class World(Protocol):
     def truth(self) -> dict[str, Any]:
         """Return everything as JSON-able values."""
 
+    def bank_rates(self) -> list[dict[str, Any]]:
+        """Return the rates of the bank beside the portal."""
+
     def write_inputs(self, folder: Path) -> None:
         """Write the input files of the company."""
 

@@ -83,6 +83,11 @@ class PortalControl:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url})"
 
+    @property
+    def cbr_url(self) -> str:
+        """Where the bank's rates are read."""
+        return f"{self.base_url}/cbr/"
+
     def stats(self) -> dict[str, Any]:
         """Return what was asked since the start or the last reset; keys as in `Statistics`."""
         return self._get("stats")

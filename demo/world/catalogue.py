@@ -7,7 +7,7 @@ from demo.world.dice import Dice
 from demo.world.engine import Engine
 from demo.world.model import Row
 from demo.world.portal_setup import RATES
-from demo.world.products import CATALOGUE
+from demo.world.products import CATALOGUE, LIST_PRICES
 
 PRODUCTS, OFFERS, PARENT_PROPERTY = 23, 24, 97
 SIMPLE, PARENT, OFFER, SERVICE = 1, 3, 4, 7
@@ -89,7 +89,7 @@ class Catalogue:
         price: bool = True,
         active: str = "Y",
     ) -> None:
-        sale = self._rounded(self._dice.number(900, 400_000))
+        sale = float(LIST_PRICES.get(product_id, 93_000))  # what is not for sale had a price too
         has_cost = kind != PARENT and self._dice.chance(0.85)
         row: Row = {
             "id": product_id,

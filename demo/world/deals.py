@@ -275,7 +275,7 @@ class DealDesk:
             count = self._engine.rng.choices((1, 2, 3, 4, 5), (40, 25, 18, 10, 7))[0]
         manual = self._engine.chance(0.3) or not count
         if count:
-            total = self.products.write(deal.id, deal.amount, count)
+            total = self.products.write(deal.id, deal.amount, count, RATES[deal.row["CURRENCY_ID"]])
             if manual:
                 deal.amount = hundredths(total * Decimal(self._engine.pick(("0.9", "0.95", "1.05", "1"))))
             else:
@@ -463,7 +463,7 @@ class DealDesk:
     def change_amount(self, deal: Deal) -> None:
         """Change the product rows, or the amount where nothing binds it to them."""
         if self.products.has_rows(deal.id):
-            total = self.products.change(deal.id)
+            total = self.products.change(deal.id, RATES[deal.row["CURRENCY_ID"]])
             if deal.row["IS_MANUAL_OPPORTUNITY"] == "N":
                 deal.amount = total
         else:

@@ -26,6 +26,8 @@ WEB_DAYS = 60
 MAILING_MONTHS = 12
 BUDGET_MONTHS = 6
 ANSWER_SHARE = 0.12  # of won deals
+TICKET_ANSWER_SHARE = 0.4  # of solved tickets
+TICKET_TOPIC = "UF_CRM_2_1717700001"
 COLUMNS = {
     "kpi_targets": "metric,scope,scope_key,target,direction,valid_from",
     "survey_answers": "answered_at,survey,score,ticket_id,deal_id,client_key,manager_key",
@@ -61,7 +63,7 @@ def write_small_inputs(engine: Engine, folder: Path, start: int, leads_per_weigh
         "project_budget": _budgets(engine, today),
         "product_cost": [(130, first, "118400.00", "RUB"), (130, date(today.year, 1, 1), "126900.00", "")],
         "support_sources": [
-            *(("process", TICKETS.type_id, pipeline, "") for pipeline, _ in TICKETS.categories),
+            *(("process", TICKETS.type_id, pipeline, TICKET_TOPIC) for pipeline, _ in TICKETS.categories),
             ("openline", "", "", ""),
         ],
         "holidays": _holidays(first, today),
@@ -99,7 +101,7 @@ def _targets(first: date) -> Iterable[Line]:
 
 
 def _answers(engine: Engine) -> list[Line]:
-    """Some clients answer a few days after their purchase: to one survey in two both questions."""
+    """Some clients answer a few days after their purchase, to one survey in two both questions; others on a ticket."""
     answers: list[Line] = []
     for deal in engine.tables["deals"].rows.values():
         dice = random.Random(f"{engine.seed}/answer/{deal['ID']}")
@@ -114,6 +116,15 @@ def _answers(engine: Engine) -> list[Line]:
         if dice.random() < 0.5:
             csat = dice.choices((5, 4, 3, 2, 1), (48, 28, 12, 7, 5))[0]
             answers.append((answered.isoformat(), "csat", csat, *who))
+    for ticket in engine.tables[TICKETS.items].rows.values():
+        dice = random.Random(f"{engine.seed}/ticket answer/{ticket['id']}")
+        answered = datetime.fromisoformat(ticket["movedTime"]) + timedelta(hours=dice.randint(1, 30))
+        is_asked = ticket["stageId"].endswith(":SUCCESS") and answered.timestamp() <= engine.now
+        if is_asked and dice.random() < TICKET_ANSWER_SHARE:
+            csat = dice.choices((5, 4, 3, 2, 1), (50, 25, 12, 8, 5))[0]
+            answers.append(
+                (answered.isoformat(), "csat", csat, f"process_{TICKETS.type_id}_{ticket['id']}", "", "", "")
+            )
     return answers
 
 

@@ -9,7 +9,7 @@ from demo.world.dice import Dice
 from demo.world.engine import Engine
 from demo.world.model import Row
 from demo.world.packed import Packed, PackedTable
-from demo.world.products import CATALOGUE, TAX_RATES, hundredths, number, product_row
+from demo.world.products import CATALOGUE, LIST_PRICES, TAX_RATES, hundredths, number, product_row
 
 # one table numbers the rows of all owners; those of deals have the low ids here
 FIRST_ID = 50_000_001
@@ -44,10 +44,10 @@ class ItemRows:
     def draw(self, owner: tuple[str, int], count: int) -> Decimal:
         """Give an owner rows of the catalogue; return their sum."""
         for place in range(1, count + 1):
-            price = hundredths(Decimal(self._dice.number(2_000_00, 300_000_00)) / 100)
+            product = self._dice.pick(CATALOGUE)
             quantity = self._dice.pick((1, 1, 1, 2, 3))
             tax = self._dice.pick(TAX_RATES)
-            self._add(owner, (self._dice.pick(CATALOGUE), number(price), quantity, 0, tax, 2, place * 10))
+            self._add(owner, (product, number(LIST_PRICES[product[0]]), quantity, 0, tax, 2, place * 10))
         return self.total(owner)
 
     def change(self, owner: tuple[str, int]) -> Decimal:

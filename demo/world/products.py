@@ -37,6 +37,12 @@ CATALOGUE = tuple(
         )
     )
 )
+# roubles for one unit, with tax, in the order of CATALOGUE
+PRICES = (
+    *(186_400, 74_900, 28_700, 348_000, 52_300, 41_600, 68_500, 57_200, 3_900, 2_650),
+    *(1_780, 460, 340, 2_350, 215, 2_900, 3_400, 38_000, 24_500, 6_800),
+)
+LIST_PRICES = {product[0]: Decimal(price) for product, price in zip(CATALOGUE, PRICES, strict=True)}
 FREE_TEXT = ("Доп. работы по смете", "ЗИП 🔧 комплект", f"Прочее{NUL}", 'Выезд; срочный "ночной"\tтариф')
 FRACTIONAL_UNITS = (112, 6, 166, 356)
 TAX_RATES = (20, 20, 20, 22, None)
@@ -108,8 +114,11 @@ class ProductRows:
         self._engine = engine
         self._of_deal: dict[int, list[int]] = {}
 
-    def write(self, deal_id: int, amount: Decimal, count: int) -> Decimal:
+    def write(self, deal_id: int, amount: Decimal, count: int, rate: Decimal) -> Decimal:
         """Write `count` rows that together cost about `amount`.
+
+        Args:
+            deal_id, amount, count: as said. rate: roubles for one unit of the deal's currency.
 
         Returns:
             the exact sum of price × quantity, each row rounded to hundredths, in the deal's currency.
@@ -118,7 +127,7 @@ class ProductRows:
         total = sum(weights)
         for position, weight in enumerate(weights, 1):
             part = amount * Decimal(str(round(weight / total, 6)))
-            self._add(deal_id, part, position * 10)
+            self._add(deal_id, part, position * 10, rate)
         return self.total(deal_id)
 
     def total(self, deal_id: int) -> Decimal:
@@ -149,13 +158,13 @@ class ProductRows:
         """Tell whether a deal has rows."""
         return bool(self._of_deal.get(deal_id))
 
-    def change(self, deal_id: int) -> Decimal:
+    def change(self, deal_id: int, rate: Decimal) -> Decimal:
         """Add a row, drop one, or change a quantity; return the new sum."""
         rows = self._of_deal[deal_id]
         roll = self._engine.rng.random()
         if roll < 0.35:
             average = self.total(deal_id) / len(rows)
-            self._add(deal_id, average, len(rows) * 10 + 10)
+            self._add(deal_id, average, len(rows) * 10 + 10, rate)
         elif roll < 0.55 and len(rows) > 1:
             gone = rows.pop(int(self._engine.rng.random() * len(rows)))
             del self._engine.tables["deal_product_rows"].rows[gone]
@@ -171,24 +180,26 @@ class ProductRows:
             del self._engine.tables["deal_product_rows"].rows[row_id]
         return gone
 
-    def _add(self, deal_id: int, amount: Decimal, sort: int) -> None:
-        row = self._row(deal_id, amount, sort)
+    def _add(self, deal_id: int, amount: Decimal, sort: int, rate: Decimal) -> None:
+        row = self._row(deal_id, amount, sort, rate)
         table = self._engine.tables["deal_product_rows"]
         row["id"] = table.add(row)
         self._of_deal.setdefault(deal_id, []).append(row["id"])
 
-    def _row(self, deal_id: int, amount: Decimal, sort: int) -> Row:
+    def _row(self, deal_id: int, amount: Decimal, sort: int, rate: Decimal) -> Row:
+        """Sell so much of a product that it costs about `amount`, at its list price less a discount."""
         rng = self._engine.rng
-        product_id, name, kind, measure, unit = self._engine.pick(CATALOGUE)
+        affordable = [product for product in CATALOGUE if LIST_PRICES[product[0]] <= amount * rate]
+        product_id, name, kind, measure, unit = self._engine.pick(affordable or CATALOGUE)
+        full = LIST_PRICES[product_id] * Decimal(rng.choice(("0.95", "1", "1", "1.05"))) / rate
         if self._engine.chance(0.08):
             product_id, name, kind = 0, self._engine.pick(FREE_TEXT), 1
-        quantity = Decimal(rng.choice((1, 1, 1, 2, 2, 3, 5, 10)))
-        if measure in FRACTIONAL_UNITS:
-            quantity = Decimal(rng.randint(1, 400)) / 8
-        price = hundredths(amount / quantity)
-        rate = Decimal(rng.choice((0, 0, 0, 5, 10, 15)))
+        discount = Decimal(rng.choice((0, 0, 0, 5, 10, 15)))
+        price = hundredths(full * (100 - discount) / 100)
+        parts = 8 if measure in FRACTIONAL_UNITS else 1
+        quantity = max((amount / price * parts).quantize(Decimal(1), rounding=ROUND_HALF_UP), Decimal(1)) / parts
         tax = rng.choice(TAX_RATES)
-        kind_of_discount = 2 if rate or self._engine.chance(0.8) else 1
+        by = 2 if discount or self._engine.chance(0.8) else 1
         return product_row(
-            0, "D", deal_id, (product_id, name, kind, measure, unit), price, quantity, rate, tax, kind_of_discount, sort
+            0, "D", deal_id, (product_id, name, kind, measure, unit), price, quantity, discount, tax, by, sort
         )

@@ -5,15 +5,16 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from demo.world.advance import EverydayChanges, OtherChanges, Shredder
+from demo.world.bank import bank_rates
 from demo.world.catalogue import Catalogue
 from demo.world.channels import Channels
 from demo.world.clients import AddressBook
-from demo.world.clock import DAY_S
+from demo.world.clock import DAY_S, date_of, local_day
 from demo.world.communication import Communication
 from demo.world.deals import DealDesk
 from demo.world.drift import FieldDrift
@@ -44,6 +45,7 @@ from demo.world.work_time import WorkTime
 from demo.world.workgroups import Workgroups
 
 HISTORY_DAYS = 730
+BANK_BEFORE = timedelta(days=60)
 
 
 @contextmanager
@@ -172,7 +174,8 @@ class World:
         among the deleted too.
 
         Items of smart processes lie in one list, and their history in another, each row with its `entityTypeId`; their
-        deletions are pairs of type and id. Events of calendars are written out, one row per occurrence.
+        deletions are pairs of type and id. Events of calendars are written out, one row per occurrence. `cbr_rates` are
+        those of the bank, see `bank_rates`.
         """
         meta = {
             "now": self.now.isoformat(),
@@ -203,7 +206,15 @@ class World:
             name: {table: [list(pair) for pair in found] for table, found in tables.items()}
             for name, tables in known.items()
         }
-        return {"meta": meta, **rows, "deleted": deleted, **pairs}
+        return {"meta": meta, **rows, "deleted": deleted, **pairs, "cbr_rates": self.bank_rates()}
+
+    def bank_rates(self) -> list[Row]:
+        """Return the bank's rates from before the first deal to tomorrow: `date`, `char_code`, `nominal`, `value`.
+
+        `value` roubles, with a decimal comma, are paid for `nominal` units from `date` on until the next rate.
+        """
+        first, today = (date_of(local_day(moment)) for moment in (self._start, self._engine.now))
+        return bank_rates(self.seed, first - BANK_BEFORE, today + timedelta(days=1))
 
     def _rows(self, table: str) -> Iterable[Row]:
         return self.tables[table].rows.values()
