@@ -781,8 +781,8 @@ _STATUS_TABLES_SQL = """
     from duckdb_tables() as t
     left join duckdb_columns() as c
         on c.table_oid = t.table_oid and c.schema_name = t.schema_name and c.column_name = '_loaded_at'
-    where t.schema_name in ('raw_bitrix24', 'raw_files', 'core', 'marts') and not starts_with(t.table_name, '_dlt_')
-        and t.database_name = current_database()
+    where t.schema_name in ('raw_bitrix24', 'raw_files', 'raw_cbr', 'snapshots', 'core', 'marts')
+        and not starts_with(t.table_name, '_dlt_') and t.database_name = current_database()
     group by t.schema_name, t.table_name
-    order by position(t.schema_name in 'raw_bitrix24 raw_files core marts'), t.table_name
+    order by position(t.schema_name in 'raw_bitrix24 raw_files raw_cbr snapshots core marts'), t.table_name
 """

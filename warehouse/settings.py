@@ -14,7 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from warehouse.errors import SettingsError
 
 # DuckDB names an attached file by its stem: a stem equal to a schema makes `schema.table` ambiguous
-SCHEMAS = ("raw_bitrix24", "raw_files", "ops", "staging", "intermediate", "core", "marts", "snapshots", "main")
+SCHEMAS = (
+    "raw_bitrix24", "raw_files", "raw_cbr", "ops", "staging", "intermediate", "core", "marts", "snapshots", "main",
+)  # fmt: skip
 BESIDE_SUFFIXES = (".lock", ".dlt", ".dbt", ".dagster", ".postgres", ".key", ".superset")
 KEY_LENGTH = 16  # characters; a shorter key can be guessed from the hash of one known phone
 
@@ -57,6 +59,15 @@ def _check_currency(code: str) -> str:
     if not re.fullmatch("[A-Z]{3}", code):
         raise ValueError
     return "RUB" if code == "RUR" else code  # the code before 1998, which portals still know
+
+
+def _check_bank_url(url: Any) -> str | None:
+    address = str(url or "off").strip()
+    if address.lower() == "off":
+        return None
+    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", address):
+        raise ValueError
+    return f"{address.rstrip('/')}/"
 
 
 def _check_postgres_url(url: SecretStr) -> SecretStr:
@@ -110,12 +121,19 @@ class Settings(BaseSettings):
     inputs_path: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = Field(
         Path("inputs"), validate_default=True, description="must name the folder of the input files."
     )
+    rules_path: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = Field(
+        Path("rules.yml"), validate_default=True, description="must name the file with the rules of the numbers."
+    )
     reporting_tz: Annotated[str, BeforeValidator(_strip), AfterValidator(_check_time_zone)] = Field(
         "Europe/Moscow", description="must be an IANA time zone such as Europe/Moscow or Asia/Yekaterinburg."
     )
     reporting_currency: Annotated[str | None, AfterValidator(lambda v: v and _check_currency(v))] = Field(
         None,
         description="must be a three-letter currency code such as RUB; left out, it is the portal's base currency.",
+    )
+    cbr_url: Annotated[str | None, BeforeValidator(_check_bank_url)] = Field(
+        "https://www.cbr.ru/scripts/",
+        description="must be the address of the bank's scripts, such as https://www.cbr.ru/scripts/, or off.",
     )
     personal_data: Annotated[
         Literal["keep", "hash", "drop"], BeforeValidator(lambda v: v.strip().lower() if isinstance(v, str) else v)
