@@ -29,6 +29,20 @@
     )
 {%- endmacro %}
 
+{# The days that working_seconds needs: seconds of work (09:00 to 18:00 of workdays) that lie before each day begins. #}
+{% macro workdays() -%}
+    select
+        date_day,
+        is_workday,
+        32400 * (
+            sum(case when is_workday then 1 else 0 end) over (
+                order by date_day rows between unbounded preceding and current row
+            )
+            - case when is_workday then 1 else 0 end
+        ) as seconds_before
+    from {{ ref('dim_date') }}
+{%- endmacro %}
+
 {# Money spent per thing got. A cost that is unknown (0) is not a free thing, so it gives null. #}
 {% macro cost_per(spend, things) -%}
     case when {{ spend }} <> 0 then cast({{ avg_money(spend, things) }} as decimal(18, 2)) end

@@ -2,17 +2,30 @@
 -- up to the running month.
 {% set this_month = month_of(as_of_date()) %}
 {% set is_won_by_now = "outcome = 'won' and " ~ month_of('won_date') ~ ' <= ' ~ this_month %}
-with marts as (
+with pairs as (
+    select 'first_touch' as attribution_model, 'cohort' as date_basis
+    union all
+    select 'first_touch', 'event'
+    union all
+    select 'last_touch', 'cohort'
+    union all
+    select 'last_touch', 'event'
+),
+
+-- a pair that the mart lacks tells 0
+marts as (
     select
-        attribution_model,
-        date_basis,
-        sum(deals) as deals,
-        sum(deals_won) as deals_won,
-        sum(new_clients) as new_clients,
-        sum(revenue) as revenue,
-        sum(spend) as spend
-    from {{ ref('channel_roi') }}
-    group by attribution_model, date_basis
+        pairs.attribution_model,
+        pairs.date_basis,
+        coalesce(sum(mart.deals), 0) as deals,
+        coalesce(sum(mart.deals_won), 0) as deals_won,
+        coalesce(sum(mart.new_clients), 0) as new_clients,
+        coalesce(sum(mart.revenue), 0) as revenue,
+        coalesce(sum(mart.spend), 0) as spend
+    from pairs
+    left join {{ ref('channel_roi') }} as mart
+        on mart.attribution_model = pairs.attribution_model and mart.date_basis = pairs.date_basis
+    group by pairs.attribution_model, pairs.date_basis
 ),
 
 deals as (
@@ -32,7 +45,11 @@ deals as (
         {{ count_if(month_of('created_date') ~ ' <= ' ~ this_month) }} as deals,
         {{ count_if(is_won_by_now) }} as deals_won,
         {{ count_if('client_won_number = 1 and ' ~ is_won_by_now) }} as new_clients,
-        coalesce(sum(case when {{ is_won_by_now }} then revenue_rc end), 0) as revenue
+        (
+            select coalesce(sum(revenue_rc), 0)
+            from {{ revenue_rows() }} as sales
+            where {{ month_of('revenue_date') }} <= {{ this_month }}
+        ) as revenue
     from {{ ref('fct_deals') }}
     where is_in_scope
 ),

@@ -1,10 +1,23 @@
 -- Leads of each attribution model and date basis of channel_roi are the in-scope requests up to the running month; by
 -- default, leads (C13).
 {% set not_later = month_of('created_date') ~ ' <= ' ~ month_of(as_of_date()) %}
-with marts as (
-    select attribution_model, date_basis, sum(leads) as leads
-    from {{ ref('channel_roi') }}
-    group by attribution_model, date_basis
+with pairs as (
+    select 'first_touch' as attribution_model, 'cohort' as date_basis
+    union all
+    select 'first_touch', 'event'
+    union all
+    select 'last_touch', 'cohort'
+    union all
+    select 'last_touch', 'event'
+),
+
+-- a pair that the mart lacks tells 0
+marts as (
+    select pairs.attribution_model, pairs.date_basis, coalesce(sum(mart.leads), 0) as leads
+    from pairs
+    left join {{ ref('channel_roi') }} as mart
+        on mart.attribution_model = pairs.attribution_model and mart.date_basis = pairs.date_basis
+    group by pairs.attribution_model, pairs.date_basis
 ),
 
 requests as (

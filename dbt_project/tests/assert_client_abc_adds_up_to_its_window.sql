@@ -3,19 +3,17 @@ with windows as (
     select * from {{ ref('int_abc_windows') }}
 ),
 
-won_deals as (
-    select client_key, won_date, revenue_rc
-    from {{ ref('fct_deals') }}
-    where is_in_scope and outcome = 'won'
+sales as (
+    select client_key, revenue_date, revenue_rc from {{ revenue_rows() }} as received
 ),
 
 facts as (
     select
         windows.as_of_month,
-        sum(won_deals.revenue_rc) as revenue,
-        sum(case when won_deals.client_key = 'unknown' then won_deals.revenue_rc else 0 end) as unknown_revenue
+        sum(sales.revenue_rc) as revenue,
+        sum(case when sales.client_key = 'unknown' then sales.revenue_rc else 0 end) as unknown_revenue
     from windows
-    inner join won_deals on won_deals.won_date between windows.window_start and windows.window_end
+    inner join sales on sales.revenue_date between windows.window_start and windows.window_end
     group by windows.as_of_month
 ),
 

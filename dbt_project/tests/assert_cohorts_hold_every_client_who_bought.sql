@@ -1,6 +1,6 @@
 -- C16: the sizes of all cohorts add up to the known clients who bought before the running month, their revenue to those sales.
-with sales as (
-    select client_key, revenue_rc
+with buyers as (
+    select distinct client_key
     from {{ ref('fct_deals') }}
     where
         is_in_scope and outcome = 'won' and client_key <> 'unknown'
@@ -8,7 +8,14 @@ with sales as (
 ),
 
 facts as (
-    select count(distinct client_key) as clients, sum(revenue_rc) as revenue from sales
+    select
+        (select count(*) from buyers) as clients,
+        (
+            select sum(sales.revenue_rc)
+            from {{ revenue_rows() }} as sales
+            inner join buyers on buyers.client_key = sales.client_key
+            where {{ month_of('sales.revenue_date') }} < {{ month_of(as_of_date()) }}
+        ) as revenue
 ),
 
 marts as (

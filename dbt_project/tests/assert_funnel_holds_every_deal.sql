@@ -1,10 +1,13 @@
 -- C10: at the first stage each funnel holds every counted deal. A pipeline whose stages the portal never listed has
 -- no path to stand on; every_deal_has_a_path tells of those.
 with mart as (
-    select funnel_type, sum(deals_total) as deals
-    from {{ ref('funnel_stage_conversion') }}
-    where stage_position = 1
-    group by funnel_type
+    select
+        types.funnel_type,
+        coalesce(sum(funnel.deals_total), 0) as deals
+    from (select 'conversion' as funnel_type union all select 'classic') as types
+    left join {{ ref('funnel_stage_conversion') }} as funnel
+        on funnel.funnel_type = types.funnel_type and funnel.stage_position = 1
+    group by types.funnel_type
 ),
 
 facts as (

@@ -5,14 +5,27 @@ with mart as (
     group by period_month
 ),
 
-facts as (
+events as (
     select
         {{ month_of('coalesce(closed_date, ' ~ as_of_date() ~ ')') }} as period_month,
-        sum(revenue_rc) as revenue,
-        sum(case when outcome = 'lost' then coalesce(amount_rc, 0) else 0 end) as lost_amount,
-        sum(case when outcome = 'open' then coalesce(amount_rc, 0) else 0 end) as open_amount
+        outcome,
+        coalesce(amount_rc, 0) as amount
     from {{ ref('fct_deals') }}
-    where is_in_scope
+    where is_in_scope and outcome <> 'won'
+
+    union all
+
+    select {{ month_of('revenue_date') }} as period_month, 'won' as outcome, revenue_rc as amount
+    from {{ revenue_rows() }} as sales
+),
+
+facts as (
+    select
+        period_month,
+        sum(case when outcome = 'won' then amount else 0 end) as revenue,
+        sum(case when outcome = 'lost' then amount else 0 end) as lost_amount,
+        sum(case when outcome = 'open' then amount else 0 end) as open_amount
+    from events
     group by period_month
 )
 

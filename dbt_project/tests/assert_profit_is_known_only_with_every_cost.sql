@@ -18,7 +18,9 @@ deals as (
         fct_deals.gross_profit_rc,
         fct_deals.has_margin,
         products.rows_without_cost = 0
-        and (fct_deals.outcome <> 'won' or fct_deals.amount_rc is not null) as should_be_known
+        {%- if var('revenue_basis') == 'deal_amount' %}
+        and (fct_deals.outcome <> 'won' or fct_deals.amount_rc is not null)
+        {%- endif %} as should_be_known
 
     from {{ ref('fct_deals') }} as fct_deals
     inner join products on products.deal_id = fct_deals.deal_id

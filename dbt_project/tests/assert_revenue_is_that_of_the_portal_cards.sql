@@ -1,5 +1,7 @@
 -- Won amounts summed per currency and day of closing straight from staging, then converted, give the revenue of every
--- month (C27). Sums are converted instead of deals here, so each deal may differ by half a kopeck.
+-- month (C27). Sums are converted instead of deals here, so each deal may differ by half a kopeck. Revenue by payment is
+-- not written on the cards.
+{{ config(enabled=var('revenue_basis') == 'deal_amount') }}
 with deals as (
     select *
     from {{ ref('stg_bitrix24__deals') }}
@@ -19,6 +21,7 @@ changes as (
         entered_at,
         row_number() over (partition by deal_id order by entered_at desc, stage_change_id desc) as place_from_end
     from {{ ref('stg_bitrix24__deal_stage_history') }}
+    where deal_id in (select deal_id from deals)
 ),
 
 last_stages as (

@@ -5,10 +5,21 @@ with mart as (
     group by month
 ),
 
-facts as (
-    select {{ month_of('won_date') }} as month, sum(revenue_rc) as revenue, count(*) as deals_won
+events as (
+    select won_date as date_day, 1 as deals_won, 0 as revenue
     from {{ ref('fct_deals') }}
-    where is_in_scope and outcome = 'won' and {{ month_of('won_date') }} <= {{ month_of(as_of_date()) }}
+    where is_in_scope and outcome = 'won'
+
+    union all
+
+    select revenue_date as date_day, 0 as deals_won, revenue_rc as revenue
+    from {{ revenue_rows() }} as sales
+),
+
+facts as (
+    select {{ month_of('date_day') }} as month, sum(revenue) as revenue, sum(deals_won) as deals_won
+    from events
+    where {{ month_of('date_day') }} <= {{ month_of(as_of_date()) }}
     group by month
 )
 

@@ -8,12 +8,23 @@ with mart as (
     from {{ ref('unit_economics') }}
 ),
 
-clients as (
-    select count(distinct client_key) as clients, sum(revenue_rc) as revenue
+buyers as (
+    select distinct client_key
     from {{ ref('fct_deals') }}
     where
         is_in_scope and outcome = 'won' and client_key <> 'unknown'
         and {{ month_of('won_date') }} <= {{ month_of(as_of_date()) }}
+),
+
+clients as (
+    select
+        (select count(*) from buyers) as clients,
+        (
+            select sum(sales.revenue_rc)
+            from {{ revenue_rows() }} as sales
+            inner join buyers on buyers.client_key = sales.client_key
+            where {{ month_of('sales.revenue_date') }} <= {{ month_of(as_of_date()) }}
+        ) as revenue
 ),
 
 costs as (

@@ -160,8 +160,8 @@ select
     merges.new_key as merged_into_key,
 
     -- dimensions
-    cast(null as varchar) as inn,
-    known.city,
+    requisites.inn,
+    coalesce(requisites.city, known.city) as city,
     known.industry,
 
     -- measures
@@ -182,4 +182,5 @@ select
 from known
 left join channels on channels.client_key = known.client_key
 left join {{ ref('int_client_merges') }} as merges on merges.old_key = known.client_key
+left join {{ ref('int_clients__requisites') }} as requisites on requisites.client_key = known.client_key
 left join deals on deals.client_key = known.client_key

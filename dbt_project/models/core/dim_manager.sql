@@ -1,5 +1,5 @@
 -- One row per user that the portal lists or any fact names; 0 stands for "nobody".
-{{ only_supported('department_as_of', ['current']) }}
+{{ only_supported('department_as_of', ['current', 'event']) }}
 with users as (
     select * from {{ ref('stg_bitrix24__users') }}
 ),
@@ -40,6 +40,8 @@ named as (
     select head_id from {{ ref('stg_bitrix24__departments') }}
     union
     select {{ to_id('scope_key') }} from {{ ref('stg_files__sales_plan') }} where scope = 'manager'
+    union
+    select manager_key from {{ ref('stg_files__survey_answers') }}
 ),
 
 members as (

@@ -1,10 +1,12 @@
--- One row per workgroup or project that the portal lists or a task names; 0 stands for "no project".
+-- One row per workgroup or project that the portal lists, or a task or a budget names; 0 stands for "no project".
 with workgroups as (
     select * from {{ ref('stg_bitrix24__workgroups') }}
 ),
 
 named as (
-    select distinct project_id from {{ ref('stg_bitrix24__tasks') }} where project_id is not null
+    select project_id from {{ ref('stg_bitrix24__tasks') }} where project_id is not null
+    union
+    select project_id from {{ ref('stg_files__project_budget') }} where project_id is not null
 )
 
 select

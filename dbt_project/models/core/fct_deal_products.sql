@@ -65,17 +65,13 @@ running as (
     from priced
 ),
 
--- the deal's amount up to this row minus that before it: rounding never loses a kopeck
 allocated as (
     select
         *,
         case
             when kopecks_of_rows = 0 then cast(0 as decimal(18, 2))
-            when amount_rc is not null then
-                {{ from_kopecks(
-                    divide_rounded('(deal_kopecks * kopecks_up_to)', 'kopecks_of_rows')
-                    ~ ' - ' ~ divide_rounded('(deal_kopecks * (kopecks_up_to - row_kopecks))', 'kopecks_of_rows')
-                ) }}
+            when amount_rc is not null
+                then {{ allocated_part('deal_kopecks', 'kopecks_up_to', 'row_kopecks', 'kopecks_of_rows') }}
         end as allocated_amount_rc
 
     from running

@@ -1,8 +1,9 @@
 -- One row per deal, deleted ones too.
-{{ only_supported('revenue_basis', ['deal_amount']) }}
+{{ only_supported('revenue_basis', ['deal_amount', 'invoice_paid', 'payment']) }}
 {{ only_supported('repeat_rule', ['computed']) }}
 {#- the profit of a sale whose amount is unknown is unknown too, although it adds 0 to the revenue -#}
-{% set known_revenue_rc = "(case when outcome = 'won' then amount_rc else 0 end)" %}
+{% set known_revenue_rc = "(case when outcome = 'won' then amount_rc else 0 end)"
+    if var('revenue_basis') == 'deal_amount' else 'revenue_rc' %}
 with deals as (
     select * from {{ ref('int_deals__scoped') }}
 ),
@@ -45,6 +46,14 @@ leads as (
     select * from {{ ref('int_leads__scoped') }} where is_in_scope
 ),
 
+{% if var('revenue_basis') != 'deal_amount' -%}
+received as (
+    select deal_id, {{ sum_money('revenue_rc') }} as revenue_rc
+    from {{ ref('int_deals__paid') }}
+    group by deal_id
+),
+
+{% endif -%}
 joined as (
     select
         deals.*,
@@ -57,8 +66,12 @@ joined as (
         closed.lost_date,
         converted.amount_rc,
         converted.is_fx_approximate,
+        {% if var('revenue_basis') == 'deal_amount' -%}
         cast(case when deals.outcome = 'won' then coalesce(converted.amount_rc, 0) else 0 end as decimal(18, 2))
             as revenue_rc,
+        {%- else -%}
+        coalesce(received.revenue_rc, 0) as revenue_rc,
+        {%- endif %}
         products.discount_rc,
         products.cost_rc,
         greatest(
@@ -95,6 +108,9 @@ joined as (
     left join main_products on main_products.deal_id = deals.deal_id and main_products.place = 1
     left join activities on activities.deal_id = deals.deal_id
     left join leads on leads.lead_id = deals.lead_id
+    {%- if var('revenue_basis') != 'deal_amount' %}
+    left join received on received.deal_id = deals.deal_id
+    {%- endif %}
     left join {{ ref('int_loss_reasons') }} as reasons
         on reasons.entity = 'deal' and reasons.entity_id = deals.deal_id
     left join {{ ref('dim_stage') }} as stages

@@ -16,8 +16,9 @@ owners as (
         ) as deal_id
 
     from {{ ref('stg_bitrix24__order_entities') }} as orders
+    -- one comparison: with the type beside it DuckDB compares every row with every other
     left join {{ ref('fct_invoices') }} as invoices
-        on orders.owner_type_id = 31 and invoices.invoice_id = orders.owner_id
+        on invoices.invoice_id = case orders.owner_type_id when 31 then orders.owner_id end
     where not orders.is_deleted
     group by orders.order_id
 )
@@ -60,7 +61,7 @@ select
 
 from payments
 left join owners on owners.order_id = payments.order_id
-left join {{ ref('fct_deals') }} as deals on deals.deal_id = owners.deal_id
+left join {{ ref('int_deals__scoped') }} as deals on deals.deal_id = owners.deal_id
 left join {{ ref('int_fx_rates__periods') }} as rates
     on
         rates.currency = payments.currency

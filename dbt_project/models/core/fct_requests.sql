@@ -70,18 +70,8 @@ answered as (
 
 {%- if var('response_clock') == 'working' %},
 
--- seconds of work that lie before the beginning of each day: 09:00 to 18:00 of each workday
 workdays as (
-    select
-        date_day,
-        is_workday,
-        32400 * (
-            sum(case when is_workday then 1 else 0 end) over (
-                order by date_day rows between unbounded preceding and current row
-            )
-            - case when is_workday then 1 else 0 end
-        ) as seconds_before
-    from {{ ref('dim_date') }}
+    {{ workdays() }}
 )
 {%- endif %}
 

@@ -1,4 +1,6 @@
 -- One row per call and lead or deal it is bound to: by its CRM card, or by the activity that is its own card.
+{{ config(materialized='table') }}
+
 with calls as (
     select call_id, crm_entity_type, crm_entity_id, activity_id from {{ ref('int_calls__collapsed') }}
 ),

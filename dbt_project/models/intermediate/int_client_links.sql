@@ -119,7 +119,8 @@ resolved as (
         coalesce(own_clients.client_key, deals_of_leads.client_key) as client_key
     from own_clients
     left join deals_of_leads
-        on own_clients.entity = 'lead' and deals_of_leads.lead_id = own_clients.entity_id
+        -- one comparison: with the entity beside it DuckDB compares every row with every other
+        on deals_of_leads.lead_id = case own_clients.entity when 'lead' then own_clients.entity_id end
         and deals_of_leads.deal_number = 1
 
     union all

@@ -1,4 +1,6 @@
 -- One row per calculation month and client with a sale in its window: how even the client's months are (XYZ).
+{{ config(materialized='table') }}
+
 with windows as (
     select * from {{ ref('int_abc_windows') }}
 ),
@@ -6,16 +8,17 @@ with windows as (
 sales as (
     select
         client_key,
-        {{ month_of('won_date') }} as sale_month,
-        sum(coalesce(revenue_rc, 0)) as revenue
-    from {{ ref('fct_deals') }}
-    where is_in_scope and outcome = 'won' and client_key <> 'unknown'
+        {{ month_of('revenue_date') }} as sale_month,
+        sum(revenue_rc) as revenue
+    from {{ revenue_rows() }} as sales
+    where client_key <> 'unknown'
     group by client_key, sale_month
 ),
 
 first_sales as (
-    select client_key, min(sale_month) as first_sale_month
-    from sales
+    select client_key, {{ month_of('min(won_date)') }} as first_sale_month
+    from {{ ref('fct_deals') }}
+    where is_in_scope and outcome = 'won' and client_key <> 'unknown'
     group by client_key
 ),
 

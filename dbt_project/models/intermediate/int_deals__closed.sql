@@ -1,7 +1,16 @@
 -- One row per won or lost deal, deleted ones too: when it was closed.
+{{ config(materialized='table') }}
 {{ only_supported('close_date_source', ['stage_history', 'closedate']) }}
 with deals as (
-    select * from {{ ref('int_deals__scoped') }} where outcome <> 'open'
+    select
+        deal_id,
+        stage_id,
+        case stage_semantics when 'S' then 'won' else 'lost' end as outcome,
+        close_date,
+        moved_at,
+        modified_at
+    from {{ ref('stg_bitrix24__deals') }}
+    where stage_semantics in ('S', 'F')
 ),
 
 last_visits as (

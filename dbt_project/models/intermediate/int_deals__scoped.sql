@@ -1,17 +1,24 @@
 {{ config(materialized='table') }}
 -- One row per deal, deleted ones too, with its outcome and whether figures count it.
 {{ only_supported('deal_created_source', ['date_create']) }}
-{{ only_supported('manager_attribution', ['current']) }}
+{{ only_supported('manager_attribution', ['current', 'at_close']) }}
 {{ only_supported('portal_id', [none]) }}
 with deals as (
-    select * from {{ ref('stg_bitrix24__deals') }}
+    {% if var('manager_attribution') == 'at_close' -%}
+    select deals.*, coalesce(closings.manager_key, deals.manager_id, 0) as manager_key
+    from {{ ref('stg_bitrix24__deals') }} as deals
+    left join {{ ref('int_deals__closing_managers') }} as closings on closings.deal_id = deals.deal_id
+    {%- else -%}
+    select *, coalesce(manager_id, 0) as manager_key
+    from {{ ref('stg_bitrix24__deals') }}
+    {%- endif %}
 )
 
 select
     deal_id,
     pipeline_key,
     stage_id,
-    coalesce(manager_id, 0) as manager_key,
+    manager_key,
     coalesce(created_by_id, 0) as created_by_key,
     company_id,
     contact_id,

@@ -4,6 +4,17 @@ with rates as (
     select * from {{ ref('fx_rates_daily') }}
 ),
 
+compared as (
+    select
+        currency,
+        rate_date,
+        rate_to_rc,
+        lag(rate_to_rc) over (partition by currency order by rate_date) as last_rate
+
+    from rates
+),
+
+-- a rate that is told again begins nothing: the reporting currency, most amounts, has one stretch
 ordered as (
     select
         currency,
@@ -12,7 +23,8 @@ ordered as (
         lead(rate_date) over (partition by currency order by rate_date) as next_rate_date,
         min(rate_date) over (partition by currency) as first_rate_date
 
-    from rates
+    from compared
+    where last_rate is null or last_rate <> rate_to_rc
 )
 
 select

@@ -1,5 +1,7 @@
 -- One row per lead born from a conversation: a connected incoming call bound to it that began at most 5 minutes
 -- before it was created (D12).
+{{ config(materialized='table') }}
+
 {% set window_seconds = 300 %}
 
 with leads as (

@@ -1,4 +1,6 @@
 -- One row per lead and phone number of it, hashed.
+{{ config(materialized='table') }}
+
 with listed as (
     select lead_id, unnest({{ json_elements('phones') }}) as phone
     from {{ ref('int_leads__scoped') }}

@@ -1,4 +1,4 @@
--- One row per month and manager with a deal created, won or lost in it.
+-- One row per month and manager with a deal created, won, lost or paid in it.
 with deals as (
     select * from {{ ref('fct_deals') }} where is_in_scope
 ),
@@ -22,6 +22,7 @@ events as (
         0 as is_lost,
         0 as is_repeat,
         cast(0 as decimal(18, 2)) as revenue,
+        cast(0 as decimal(18, 2)) as revenue_repeat,
         cast(0 as decimal(18, 2)) as lost_amount,
         cast(null as bigint) as cycle_days,
         cast(0 as decimal(18, 2)) as discount_rc,
@@ -38,7 +39,8 @@ events as (
         1 as is_won,
         0 as is_lost,
         case when deals.is_repeat_sale then 1 else 0 end as is_repeat,
-        coalesce(deals.revenue_rc, 0) as revenue,
+        0 as revenue,
+        0 as revenue_repeat,
         0 as lost_amount,
         deals.cycle_days,
         coalesce(product_rows.discount_rc, 0) as discount_rc,
@@ -58,12 +60,31 @@ events as (
         1 as is_lost,
         0 as is_repeat,
         0 as revenue,
+        0 as revenue_repeat,
         coalesce(amount_rc, 0) as lost_amount,
         null as cycle_days,
         0 as discount_rc,
         0 as row_amount_rc
     from deals
     where outcome = 'lost'
+
+    union all
+
+    select
+        {{ month_of('revenue_date') }} as period_month,
+        manager_key,
+        0 as is_created,
+        0 as is_cohort_won,
+        0 as is_won,
+        0 as is_lost,
+        0 as is_repeat,
+        revenue_rc as revenue,
+        case when is_repeat_sale then revenue_rc else 0 end as revenue_repeat,
+        0 as lost_amount,
+        null as cycle_days,
+        0 as discount_rc,
+        0 as row_amount_rc
+    from {{ revenue_rows() }} as sales
 )
 
 select
@@ -75,7 +96,7 @@ select
     sum(is_lost) as deals_lost,
     sum(is_repeat) as deals_won_repeat,
     sum(revenue) as revenue,
-    sum(case when is_repeat = 1 then revenue else 0 end) as revenue_repeat,
+    sum(revenue_repeat) as revenue_repeat,
     sum(lost_amount) as lost_amount,
     sum(discount_rc) as discount_amount,
     sum(row_amount_rc) as row_amount,

@@ -11,9 +11,14 @@ events as (
 
     union all
 
-    select won_date as date_day, pipeline_key, 0, 1, 0, revenue_rc, 0, 0
+    select won_date as date_day, pipeline_key, 0, 1, 0, 0, 0, 0
     from deals
     where outcome = 'won'
+
+    union all
+
+    select revenue_date as date_day, pipeline_key, 0, 0, 0, revenue_rc, 0, 0
+    from {{ revenue_rows() }} as sales
 
     union all
 

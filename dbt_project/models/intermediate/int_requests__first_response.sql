@@ -49,6 +49,14 @@ activities as (
         and is_completed
         and started_at is not null
         and (activity_type = 'meeting' or (activity_type in ('call', 'email') and direction = 'out'))
+        {%- if var('first_response_requires_connect') %}
+        -- the card of a call that reached nobody is no talk either
+        and activity_id not in (
+            select activity_id
+            from {{ ref('int_calls__collapsed') }}
+            where activity_id is not null and not is_connected
+        )
+        {%- endif %}
 ),
 
 answers as (
@@ -73,30 +81,7 @@ answers as (
     where bindings.owner_type_id in (1, 2)
 ),
 
--- requests and answers of one binding on one line of time, so that no request is paired with every answer
-timeline as (
-    select binding_key, created_at as happened_at, 0 as is_answer, request_key from request_bindings
-    union all
-    select binding_key, started_at as happened_at, 1 as is_answer, cast(null as varchar) as request_key from answers
-),
-
-next_answers as (
-    select
-        request_key,
-        min(case when is_answer = 1 then happened_at end) over (
-            partition by binding_key
-            order by happened_at, is_answer
-            rows between current row and unbounded following
-        ) as answered_at
-    from timeline
-),
-
-earliest as (
-    select request_key, min(answered_at) as answered_at
-    from next_answers
-    where request_key is not null
-    group by request_key
-),
+{{ first_answers('request_bindings', 'request_key') }}
 
 births as (
     select lead_id from {{ ref('int_leads__births') }}

@@ -1,4 +1,6 @@
 -- One row per counted task and thing that happened to it: created, closed as done, deadline missed.
+{{ config(materialized='table') }}
+
 with tasks as (
     select * from {{ ref('fct_tasks') }} where is_in_scope
 ),

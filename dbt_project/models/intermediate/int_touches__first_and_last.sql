@@ -51,12 +51,21 @@ ends as (
         coalesce(min(case when channel_key <> 'unknown' then touch_number end), min(touch_number)) as first_number,
         coalesce(max(case when channel_key <> 'unknown' then touch_number end), max(touch_number)) as last_number,
         coalesce(nullif(count(case when channel_key <> 'unknown' then 1 end), 0), count(*)) as touches_count,
-        coalesce(
-            {{ path_of("case when channel_key <> 'unknown' then channel_key end", 'touch_number') }},
-            {{ path_of('channel_key', 'touch_number') }}
-        ) as touch_path
+        -- null when no touch can be named, the only one when there is one
+        max(case when channel_key <> 'unknown' then channel_key end) as named_channel_key
     from considered
     group by card_number
+),
+
+-- gathering holds every list in memory, so only the few that have two names or more are gathered
+paths as (
+    select
+        considered.card_number,
+        {{ path_of('considered.channel_key', 'considered.touch_number') }} as touch_path
+    from considered
+    inner join ends on ends.card_number = considered.card_number
+    where ends.named_channel_key is not null and ends.touches_count > 1 and considered.channel_key <> 'unknown'
+    group by considered.card_number
 )
 
 select
@@ -67,8 +76,13 @@ select
     last_touch.channel_key as last_touch_channel_key,
     last_touch.utm_campaign as last_touch_utm_campaign,
     ends.touches_count,
-    ends.touch_path
+    coalesce(
+        paths.touch_path,
+        ends.named_channel_key,
+        'unknown' || repeat(' > unknown', cast(ends.touches_count - 1 as integer))
+    ) as touch_path
 from ends
+left join paths on paths.card_number = ends.card_number
 inner join touches as cards on cards.touch_number = ends.card_number
 inner join touches as first_touch on first_touch.touch_number = ends.first_number
 inner join touches as last_touch on last_touch.touch_number = ends.last_number

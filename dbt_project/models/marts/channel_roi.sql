@@ -25,21 +25,22 @@ requests as (
         coalesce(leads.last_touch_channel_key, deals.last_touch_channel_key) as last_touch_channel_key,
         coalesce(leads.last_touch_utm_campaign, deals.last_touch_utm_campaign) as last_touch_utm_campaign
     from {{ ref('fct_requests') }} as requests
+    -- one comparison each: with the type beside it DuckDB compares every row with every other
     left join {{ ref('int_leads__touches') }} as leads
-        on requests.request_type = 'lead' and leads.lead_id = requests.lead_id
+        on leads.lead_id = case requests.request_type when 'lead' then requests.lead_id end
     left join {{ ref('int_deals__touches') }} as deals
-        on requests.request_type = 'deal' and deals.deal_id = requests.deal_id
+        on deals.deal_id = case requests.request_type when 'deal' then requests.deal_id end
     where requests.is_in_scope
 ),
 
 deals as (
     select
+        deals.deal_id,
         deals.outcome,
         deals.created_date,
         deals.won_date,
         deals.lost_date,
         deals.client_won_number,
-        deals.revenue_rc,
         deals.gross_profit_rc,
         {{ local_month('deals.acquisition_at') }} as acquisition_month,
         deals.first_touch_channel_key,
@@ -51,14 +52,15 @@ deals as (
     where deals.is_in_scope
 ),
 
--- a deal is created once, and won or lost once: each of the two has a month of its own
+-- a deal is created once, won or lost once, and brings its revenue: each of these has a month of its own
 deal_events as (
     select
         *,
         {{ month_of('created_date') }} as event_month,
         1 as is_created,
         0 as is_won,
-        0 as is_lost
+        0 as is_lost,
+        cast(0 as decimal(18, 2)) as revenue
     from deals
 
     union all
@@ -68,7 +70,8 @@ deal_events as (
         {{ month_of('won_date') }} as event_month,
         0 as is_created,
         1 as is_won,
-        0 as is_lost
+        0 as is_lost,
+        0 as revenue
     from deals
     where outcome = 'won'
 
@@ -79,9 +82,22 @@ deal_events as (
         {{ month_of('lost_date') }} as event_month,
         0 as is_created,
         0 as is_won,
-        1 as is_lost
+        1 as is_lost,
+        0 as revenue
     from deals
     where outcome = 'lost'
+
+    union all
+
+    select
+        deals.*,
+        {{ month_of('sales.revenue_date') }} as event_month,
+        0 as is_created,
+        0 as is_won,
+        0 as is_lost,
+        sales.revenue_rc as revenue
+    from {{ revenue_rows() }} as sales
+    inner join deals on deals.deal_id = sales.deal_id
 ),
 
 spend as (
@@ -149,7 +165,7 @@ deals_counted as (
         sum(deal_events.is_won) as deals_won,
         sum(deal_events.is_lost) as deals_lost,
         sum(case when deal_events.is_won = 1 and deal_events.client_won_number = 1 then 1 else 0 end) as new_clients,
-        sum(case when deal_events.is_won = 1 then coalesce(deal_events.revenue_rc, 0) else 0 end) as revenue,
+        sum(deal_events.revenue) as revenue,
         sum(case when deal_events.is_won = 1 then coalesce(deal_events.gross_profit_rc, 0) else 0 end) as gross_profit,
         sum(case when deal_events.is_won = 1 and deal_events.gross_profit_rc is null then 1 else 0 end)
             as deals_without_margin

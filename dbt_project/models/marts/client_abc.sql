@@ -1,14 +1,20 @@
--- One row per calculation month and client with a won deal in the 12 months that end with it.
+-- One row per calculation month and client with a won deal, or money paid for one, in the 12 months that end with it.
 {{ only_supported('abc_basis', ['revenue', 'gross_profit']) }}
 {{ only_supported('abc_method', ['cumulative', 'by_count']) }}
 with windows as (
     select * from {{ ref('int_abc_windows') }}
 ),
 
-won_deals as (
-    select client_key, won_date, revenue_rc, gross_profit_rc
+events as (
+    select client_key, won_date as event_date, won_date, 0 as revenue, gross_profit_rc
     from {{ ref('fct_deals') }}
     where is_in_scope and outcome = 'won' and client_key <> 'unknown'
+
+    union all
+
+    select client_key, revenue_date as event_date, null as won_date, revenue_rc as revenue, null as gross_profit_rc
+    from {{ revenue_rows() }} as received
+    where client_key <> 'unknown'
 ),
 
 regularity as (
@@ -20,16 +26,19 @@ sales as (
         windows.as_of_month,
         windows.window_start,
         windows.window_end,
-        won_deals.client_key,
-        count(*) as deals_won,
-        max(won_deals.won_date) as last_won_date,
-        sum(coalesce(won_deals.revenue_rc, 0)) as revenue,
-        case when count(*) = count(won_deals.gross_profit_rc) then sum(won_deals.gross_profit_rc) end as gross_profit
+        events.client_key,
+        count(events.won_date) as deals_won,
+        -- of a client who only paid in the window, the last payment
+        coalesce(max(events.won_date), max(events.event_date)) as last_won_date,
+        sum(events.revenue) as revenue,
+        case
+            when count(events.won_date) = count(events.gross_profit_rc) then coalesce(sum(events.gross_profit_rc), 0)
+        end as gross_profit
     from windows
-    inner join won_deals
-        on won_deals.won_date >= windows.window_start
-        and won_deals.won_date <= windows.window_end
-    group by windows.as_of_month, windows.window_start, windows.window_end, won_deals.client_key
+    inner join events
+        on events.event_date >= windows.window_start
+        and events.event_date <= windows.window_end
+    group by windows.as_of_month, windows.window_start, windows.window_end, events.client_key
 ),
 
 service as (

@@ -3,7 +3,6 @@ with sales as (
     select
         client_key,
         {{ month_of('won_date') }} as sale_month,
-        revenue_rc,
         gross_profit_rc
     from {{ ref('fct_deals') }}
     where
@@ -36,12 +35,22 @@ counted as (
         members.cohort_month,
         sales.sale_month,
         count(distinct sales.client_key) as clients_active,
-        sum(coalesce(sales.revenue_rc, 0)) as revenue,
         sum(coalesce(sales.gross_profit_rc, 0)) as gross_profit,
         {{ count_if('sales.gross_profit_rc is null') }} as deals_without_margin
     from sales
     inner join members on members.client_key = sales.client_key
     group by members.cohort_month, sales.sale_month
+),
+
+-- what was paid before the first sale belongs to it
+received as (
+    select
+        members.cohort_month,
+        greatest({{ month_of('sales.revenue_date') }}, members.cohort_month) as sale_month,
+        sum(sales.revenue_rc) as revenue
+    from {{ revenue_rows() }} as sales
+    inner join members on members.client_key = sales.client_key
+    group by members.cohort_month, sale_month
 ),
 
 accumulated as (
@@ -50,14 +59,16 @@ accumulated as (
         {{ months_between('cohorts.cohort_month', 'months.sale_month') }} as month_number,
         cohorts.cohort_size,
         coalesce(counted.clients_active, 0) as clients_active,
-        coalesce(counted.revenue, 0) as revenue,
-        sum(coalesce(counted.revenue, 0)) over up_to_now as revenue_cumulative,
+        coalesce(received.revenue, 0) as revenue,
+        sum(coalesce(received.revenue, 0)) over up_to_now as revenue_cumulative,
         sum(coalesce(counted.gross_profit, 0)) over up_to_now as gross_profit_cumulative,
         sum(coalesce(counted.deals_without_margin, 0)) over up_to_now as deals_without_margin
     from cohorts
     inner join months on months.sale_month >= cohorts.cohort_month
     left join counted
         on counted.cohort_month = cohorts.cohort_month and counted.sale_month = months.sale_month
+    left join received
+        on received.cohort_month = cohorts.cohort_month and received.sale_month = months.sale_month
     window up_to_now as (
         partition by cohorts.cohort_month order by months.sale_month
         rows between unbounded preceding and current row

@@ -1,15 +1,21 @@
 -- One row per month, department and way of adding up (its own members, or all departments below it too).
+{% set by_month = var('department_as_of') == 'event' -%}
 with managers as (
-    select manager_key, department_key from {{ ref('dim_manager') }}
+    select {{ "period_month as member_month, " if by_month }}manager_key, department_key
+    from {{ ref('int_managers__departments_monthly') if by_month else ref('dim_manager') }}
 ),
 
 members as (
-    select manager_key, department_key, 'own' as rollup
+    select *, 'own' as rollup
     from managers
 
     union all
 
-    select managers.manager_key, departments.ancestor_key as department_key, 'with_children' as rollup
+    select
+        {{ "managers.member_month," if by_month }}
+        managers.manager_key,
+        departments.ancestor_key as department_key,
+        'with_children' as rollup
     from managers
     inner join {{ ref('bridge_department') }} as departments on departments.descendant_key = managers.department_key
 ),
@@ -38,7 +44,10 @@ cycles as (
         members.rollup,
         {{ median('deals.cycle_days') }} as cycle_days_median
     from {{ ref('fct_deals') }} as deals
-    inner join members on members.manager_key = deals.manager_key
+    inner join members
+        on
+            members.manager_key = deals.manager_key
+            {{ "and members.member_month = " ~ month_of('deals.won_date') if by_month }}
     where deals.is_in_scope and deals.outcome = 'won'
     group by period_month, members.department_key, members.rollup
 ),
@@ -50,7 +59,10 @@ responses as (
         members.rollup,
         {{ median('requests.response_seconds') }} as response_seconds_median
     from {{ ref('fct_requests') }} as requests
-    inner join members on members.manager_key = requests.manager_key
+    inner join members
+        on
+            members.manager_key = requests.manager_key
+            {{ "and members.member_month = " ~ month_of('requests.created_date') if by_month }}
     where requests.is_in_scope and requests.response_seconds is not null
     group by period_month, members.department_key, members.rollup
 ),
@@ -102,7 +114,10 @@ summed as (
         {{ sum_count('calls.talk_seconds') }} as talk_seconds,
         {{ sum_count('requests.response_seconds_sum') }} as response_seconds_sum
     from performance
-    inner join members on members.manager_key = performance.manager_key
+    inner join members
+        on
+            members.manager_key = performance.manager_key
+            {{ "and members.member_month = performance.period_month" if by_month }}
     left join deals
         on deals.period_month = performance.period_month and deals.manager_key = performance.manager_key
     left join calls

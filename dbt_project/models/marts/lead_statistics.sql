@@ -12,13 +12,16 @@ responses as (
 ),
 
 won_deals as (
-    select deal_id, lead_id, won_date, revenue_rc
+    select deal_id, won_date
     from {{ ref('fct_deals') }}
     where is_in_scope and outcome = 'won' and lead_id is not null
 ),
 
 sales as (
-    select lead_id, sum(revenue_rc) as revenue_rc from won_deals group by lead_id
+    select lead_id, sum(revenue_rc) as revenue_rc
+    from {{ ref('fct_deals') }}
+    where is_in_scope and lead_id is not null
+    group by lead_id
 ),
 
 counted as (

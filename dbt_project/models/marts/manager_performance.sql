@@ -39,7 +39,20 @@ plans as (
 ),
 
 managers as (
+    {% if var('department_as_of') == 'event' -%}
+    select
+        months.period_month,
+        managers.manager_key,
+        managers.full_name,
+        managers.is_active,
+        months.department_key,
+        departments.name as department_name
+    from {{ ref('int_managers__departments_monthly') }} as months
+    inner join {{ ref('dim_manager') }} as managers on managers.manager_key = months.manager_key
+    inner join {{ ref('dim_department') }} as departments on departments.department_key = months.department_key
+    {%- else -%}
     select * from {{ ref('dim_manager') }}
+    {%- endif %}
 ),
 
 reported as (
@@ -124,7 +137,10 @@ counted as (
         plans.plan_revenue,
         plans.plan_deals_won
     from reported
-    inner join managers on managers.manager_key = reported.manager_key
+    inner join managers
+        on
+            managers.manager_key = reported.manager_key
+            {{ "and managers.period_month = reported.period_month" if var('department_as_of') == 'event' }}
     left join deals on deals.period_month = reported.period_month and deals.manager_key = reported.manager_key
     left join moves on moves.period_month = reported.period_month and moves.manager_key = reported.manager_key
     left join requests

@@ -4,6 +4,23 @@ with deals as (
     select deal_id, pipeline_key, outcome, closed_date from {{ ref('fct_deals') }} where is_in_scope
 ),
 
+sold as (
+    {%- if var('revenue_basis') == 'deal_amount' %}
+    select
+        products.product_key,
+        products.has_cost,
+        deals.pipeline_key,
+        deals.closed_date as revenue_date,
+        coalesce(products.allocated_amount_rc, 0) as revenue
+    from {{ ref('fct_deal_products') }} as products
+    inner join deals on deals.deal_id = products.deal_id
+    where deals.outcome = 'won'
+    {%- else %}
+    select product_key, has_cost, pipeline_key, revenue_date, revenue_rc as revenue
+    from {{ ref('int_deals__paid_products') }}
+    {%- endif %}
+),
+
 dated as (
     select
         deals.deal_id,
@@ -22,25 +39,37 @@ dated as (
     inner join deals on deals.deal_id = products.deal_id
 ),
 
+events as (
+    select *, 0 as revenue, 0 as revenue_with_cost from dated
+
+    union all
+
+    select
+        null as deal_id, pipeline_key, 'paid' as outcome, {{ month_of('revenue_date') }} as period_month, product_key,
+        0 as quantity, 0 as amount, 0 as row_amount, 0 as discount_amount, 0 as cost_rc, has_cost,
+        false as is_cost_historical, revenue, case when has_cost then revenue else 0 end as revenue_with_cost
+    from sold
+),
+
 counted as (
     select
         period_month,
         product_key,
         pipeline_key,
         count(distinct case when outcome = 'won' then deal_id end) as deals_won,
-        {{ count_if("outcome = 'won'") }} as rows_won,
+        {{ count_if("outcome in ('won', 'paid') and not has_cost") }} as rows_without_cost,
         {{ count_if("outcome = 'won' and has_cost") }} as rows_with_cost,
         {{ count_if("outcome = 'won' and is_cost_historical") }} as rows_with_historical_cost,
         sum(case when outcome = 'won' then quantity else 0 end) as quantity,
-        {{ sum_money("case when outcome = 'won' then amount end") }} as revenue,
-        {{ sum_money("case when outcome = 'won' and has_cost then amount end") }} as revenue_with_cost,
+        {{ sum_money('revenue') }} as revenue,
+        {{ sum_money('revenue_with_cost') }} as revenue_with_cost,
         {{ sum_money("case when outcome = 'won' then row_amount end") }} as row_amount,
         {{ sum_money("case when outcome = 'won' then discount_amount end") }} as discount_amount,
         {{ sum_money("case when outcome = 'won' then cost_rc end") }} as cost,
         {{ sum_money("case when outcome = 'lost' then amount end") }} as lost_amount,
         sum(case when outcome = 'open' then quantity else 0 end) as open_quantity,
         {{ sum_money("case when outcome = 'open' then amount end") }} as open_amount
-    from dated
+    from events
     -- a sale dated by a CLOSEDATE to come is in no mart yet
     where period_month <= {{ month_of(as_of_date()) }}
     group by period_month, product_key, pipeline_key
@@ -50,7 +79,7 @@ counted as (
 profited as (
     select
         *,
-        case when rows_with_cost = rows_won then cast(revenue - cost as decimal(18, 2)) end as margin
+        case when rows_without_cost = 0 then cast(revenue - cost as decimal(18, 2)) end as margin
     from counted
 ),
 
@@ -68,21 +97,14 @@ months as (
     ) as ends
 ),
 
-sold as (
-    select products.product_key, deals.pipeline_key, deals.closed_date, coalesce(products.allocated_amount_rc, 0) as amount
-    from {{ ref('fct_deal_products') }} as products
-    inner join deals on deals.deal_id = products.deal_id
-    where deals.outcome = 'won'
-),
-
 valued as (
     select
         months.period_month,
         sold.pipeline_key,
         sold.product_key,
-        sum(sold.amount) as basis_value
+        sum(sold.revenue) as basis_value
     from months
-    inner join sold on sold.closed_date >= months.window_start and sold.closed_date <= months.window_end
+    inner join sold on sold.revenue_date >= months.window_start and sold.revenue_date <= months.window_end
     group by months.period_month, sold.pipeline_key, sold.product_key
 ),
 

@@ -6,6 +6,18 @@ with closed_deals as (
     where is_in_scope and outcome <> 'open'
 ),
 
+events as (
+    select period_month, manager_key, pipeline_key, is_repeat_sale, client_key, outcome, amount_rc, 0 as revenue_rc
+    from closed_deals
+
+    union all
+
+    select
+        {{ month_of('revenue_date') }} as period_month, manager_key, pipeline_key, is_repeat_sale, client_key,
+        'paid' as outcome, 0 as amount_rc, revenue_rc
+    from {{ revenue_rows() }} as received
+),
+
 sales as (
     select
         period_month,
@@ -13,11 +25,11 @@ sales as (
         pipeline_key,
         is_repeat_sale,
         {{ count_if("outcome = 'won'") }} as deals_won,
-        {{ sum_money("case when outcome = 'won' then revenue_rc end") }} as revenue,
+        {{ sum_money('revenue_rc') }} as revenue,
         {{ count_if("outcome = 'lost'") }} as deals_lost,
         {{ sum_money("case when outcome = 'lost' then amount_rc end") }} as lost_amount,
         count(distinct case when outcome = 'won' and client_key <> 'unknown' then client_key end) as clients
-    from closed_deals
+    from events
     where period_month <= {{ month_of(as_of_date()) }}
     group by period_month, manager_key, pipeline_key, is_repeat_sale
 ),

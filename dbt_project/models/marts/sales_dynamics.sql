@@ -14,6 +14,11 @@ events as (
         amount_rc, revenue_rc, gross_profit_rc, discount_rc, cycle_days
     from deals
     where outcome <> 'open'
+    union all
+    select
+        'paid' as event, revenue_date as date_day, pipeline_key, manager_key, last_touch_channel_key, is_repeat_sale,
+        null as amount_rc, revenue_rc, null as gross_profit_rc, null as discount_rc, null as cycle_days
+    from {{ revenue_rows() }} as sales
 ),
 
 counted as (
@@ -26,7 +31,7 @@ counted as (
         {{ count_if("event = 'created'") }} as deals_created,
         {{ sum_money("case when event = 'created' then amount_rc end") }} as amount_created,
         {{ count_if("event = 'won'") }} as deals_won,
-        {{ sum_money("case when event = 'won' then revenue_rc end") }} as revenue,
+        {{ sum_money("case when event = 'paid' then revenue_rc end") }} as revenue,
         -- one sale of unknown margin makes the profit of the row unknown
         case
             when {{ count_if("event = 'won' and gross_profit_rc is null") }} = 0

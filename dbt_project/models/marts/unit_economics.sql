@@ -4,11 +4,27 @@ with sales as (
         {{ month_of('won_date') }} as period_month,
         count(*) as deals_won,
         {{ count_if('client_won_number = 1') }} as new_clients,
-        {{ sum_money('revenue_rc') }} as revenue,
         {{ sum_money('gross_profit_rc') }} as gross_profit,
         {{ count_if('gross_profit_rc is null') }} as deals_without_margin
     from {{ ref('fct_deals') }}
     where is_in_scope and outcome = 'won' and client_key <> 'unknown'
+    group by period_month
+),
+
+clients as (
+    select client_key, min(won_date) as first_won_date
+    from {{ ref('fct_deals') }}
+    where is_in_scope and outcome = 'won' and client_key <> 'unknown'
+    group by client_key
+),
+
+-- what was paid before the first sale belongs to it
+received as (
+    select
+        {{ month_of('greatest(sales.revenue_date, clients.first_won_date)') }} as period_month,
+        {{ sum_money('sales.revenue_rc') }} as revenue
+    from {{ revenue_rows() }} as sales
+    inner join clients on clients.client_key = sales.client_key
     group by period_month
 ),
 
@@ -43,11 +59,12 @@ counted as (
         -- every client has one first sale
         sum(coalesce(sales.new_clients, 0)) over up_to_now as clients_total,
         sum(coalesce(sales.deals_won, 0)) over up_to_now as deals_won_total,
-        sum(coalesce(sales.revenue, 0)) over up_to_now as revenue_total,
+        sum(coalesce(received.revenue, 0)) over up_to_now as revenue_total,
         sum(coalesce(sales.gross_profit, 0)) over up_to_now as gross_profit_total,
         sum(coalesce(sales.deals_without_margin, 0)) over up_to_now as deals_without_margin
     from months
     left join sales on sales.period_month = months.period_month
+    left join received on received.period_month = months.period_month
     left join spend on spend.period_month = months.period_month
     window up_to_now as (order by months.period_month rows between unbounded preceding and current row)
 ),
