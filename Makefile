@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DAGSTER_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: help setup demo superset test test-long test-traps test-bi bench-extraction lint format ui lock clean
+.PHONY: help setup demo superset test test-long test-traps test-mutants test-bi bench-extraction docs generated lint format ui lock clean bench-transform
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,13 +44,16 @@ $(SUPERSET_VENV)/.ready: bi/superset/requirements.lock $(VENV)/.ready
 	@touch $@
 
 test: setup ## everything but the slow proofs
-	pytest
+	pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 test-long: setup $(SUPERSET_VENV)/.ready $(VENV)/.browser ## the slow proofs: many kills, many seeds, and those of test-bi
 	pytest -m long -o timeout=3600
 
 test-traps: setup ## each trap of the API with its defence on and off; prints the table
 	pytest tests/traps --defences-off --quiet
+
+test-mutants: setup ## about a hundred rules of the marts broken in the SQL one by one; prints which test minds
+	pytest tests/mutants -m 'long or not long' --quiet
 
 test-bi: setup $(SUPERSET_VENV)/.ready $(VENV)/.browser ## the dashboards in a browser, and fifty viewers while publishes go on
 	pytest tests/dashboards -m long -o timeout=1800
@@ -63,11 +66,22 @@ $(VENV)/.browser: tests/dashboards/requirements.lock $(VENV)/.ready
 bench-extraction: setup $(BENCH_VENV)/.ready ## reading speed beside other clients, a quarter of an hour (ONLY=memory: 5 million deals)
 	@python -m benchmarks.extraction $(addprefix --only ,$(ONLY))
 
+bench-transform: setup ## what dbt costs at 100 thousand, one and three million deals (ONLY=100k: one size alone)
+	@python -m benchmarks.transform $(addprefix --only ,$(ONLY))
+
 # the other clients want packages of their own, so they get an environment of their own
 $(BENCH_VENV)/.ready: benchmarks/requirements.lock $(VENV)/.ready
 	@uv venv --quiet --clear --python $(VENV)/bin/python $(BENCH_VENV)
 	@uv pip sync --quiet --require-hashes --python $(BENCH_VENV)/bin/python benchmarks/requirements.lock
 	@touch $@
+
+docs: setup ## the models, their columns and lineage on one page, site/index.html
+	@python -m orchestration.docs_page
+
+generated: setup ## rewrite what is made from the yml of the models: Superset's bundle, dbt's exposures, docs/metrics.md
+	python -m bi.superset.build
+	python -m bi.superset.exposures
+	python -m bi.metrics
 
 lint: setup ## ruff, mypy
 	ruff check .
@@ -89,4 +103,4 @@ lock: setup ## refresh requirements.lock from pyproject.toml
 	$(LOCK) --group browser --constraints requirements.lock --output-file tests/dashboards/requirements.lock
 
 clean: ## remove the environment and everything generated (your warehouse in warehouse/data stays)
-	rm -rf $(VENV) $(BENCH_VENV) $(SUPERSET_VENV) dbt_project/target dbt_project/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(BENCH_VENV) $(SUPERSET_VENV) dbt_project/target dbt_project/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info site

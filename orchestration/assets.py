@@ -1,4 +1,4 @@
-"""The asset graph: raw tables, input files, dbt models, published tables; wiring only."""
+"""The asset graph: raw tables, input files, rates of the bank, dbt models, published tables; wiring only."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -12,6 +12,7 @@ from dagster_dbt import DbtCliResource, dbt_assets
 from dlt_sources.bitrix24 import preflight, schema
 from dlt_sources.bitrix24.details import DETAILS, TABLES, Moment, load_details
 from dlt_sources.bitrix24.load import EntityReport, load_portal, make_pipeline
+from dlt_sources.cbr import load_rates
 from dlt_sources.files import load_files
 from dlt_sources.files.schema import FILES
 from orchestration import completeness, dbt
@@ -201,6 +202,28 @@ def input_tables(
         rows = report.input_rows.get(table, 0)
         yield dg.MaterializeResult(asset_key=dg.AssetKey(["files", table]), metadata={"rows": rows})
     yield dg.MaterializeResult(asset_key=dg.AssetKey(["ops", "input_files"]))
+
+
+@dg.asset(
+    name="rates",
+    key_prefix="cbr",
+    # which currencies there are, and since when amounts are converted
+    deps=[raw_key("currencies"), raw_key("deals"), raw_key("leads"), dg.AssetKey(["files", "ad_spend"])],
+    group_name="cbr",
+    kinds={"dlt", "duckdb"},
+    pool="warehouse",
+)
+def bank_rates(context: dg.AssetExecutionContext, sync_run: dg.ResourceParam[SyncRun]) -> dg.MaterializeResult[Any]:
+    """Rates of the Central Bank of Russia into `raw_cbr`; a bank that does not answer stops nothing."""
+    settings, report = sync_run.settings, sync_run.report
+    with known_errors(report), report.phase("load"):
+        as_of = sync_run.ledger.latest_run().as_of
+        read = load_rates(settings.cbr_url, settings.warehouse_path, settings.paths.dlt, as_of=as_of)
+    report.bank_rates = read.rows
+    if read.warning:
+        report.warnings.append(read.warning)
+        context.log.warning(read.warning)
+    return dg.MaterializeResult(metadata={"rows_new": read.rows})
 
 
 def dbt_models(settings: Settings) -> dg.AssetsDefinition:

@@ -76,6 +76,32 @@ def check(
 
 
 @app.command()
+def configure(
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Look at the portal, or at what is loaded of it, and propose a rules.yml in Russian with its reasons."""
+    from dlt_sources.bitrix24.client import BitrixClient
+    from orchestration import configure as proposing
+    from orchestration.run import webhooks_of
+    from orchestration.survey import survey_portal, survey_warehouse
+    from warehouse.duckdb_file import open_warehouse
+    from warehouse.ledger import read_status
+
+    settings = Settings()
+    rules = proposing.channel_rules(settings.inputs_path)
+    loaded = settings.warehouse_path.exists() and read_status(settings.warehouse_path).last_published
+    if loaded:
+        with open_warehouse(settings.warehouse_path, read_only=True) as con:
+            found = proposing.propose(survey_warehouse(con, f"{loaded.as_of:%d.%m.%Y %H:%M}"), rules)
+    else:
+        with BitrixClient(webhooks_of(settings), share=settings.bitrix24_limit_share) as client:
+            found = proposing.propose(survey_portal(client), rules)
+    proposing.write(
+        found, settings, force=force, say=lambda line: console.print(escape(line), highlight=False, soft_wrap=True)
+    )
+
+
+@app.command()
 def sync(
     full: Annotated[bool, typer.Option("--full", help="Read everything again, not only what changed.")] = False,
     since: Annotated[
@@ -128,6 +154,21 @@ def _finish(report: "RunReport") -> None:
 
 
 @app.command()
+def build() -> None:
+    """Build, test and publish the marts from what is loaded, after a change of rules or input files."""
+    from orchestration.console import LiveProgress
+    from orchestration.sync import run_build
+
+    with LiveProgress() as progress:
+        report = run_build(Settings(), progress)
+    _finish(report)
+    console.print(
+        f"{report.models_built} models are built, {report.tests_passed} tests passed, "
+        f"{len(report.published)} tables are published."
+    )
+
+
+@app.command()
 def verify(
     mend: Annotated[
         bool, typer.Option("--heal", help="Mark what is gone in the portal, and read again what is missing here.")
@@ -149,6 +190,63 @@ def verify(
     if is_changed:
         console.print("The warehouse is mended; `b24 sync` builds and publishes the marts from it.")
     raise typer.Exit(0 if all(one.is_equal or one.is_refused for one in checks) else 1)
+
+
+@app.command()
+def reconcile(
+    month: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m"], help="Such as 2026-03 (default: the last full month).")
+    ] = None,
+    pipeline: Annotated[int | None, typer.Option(help="Id of one deal pipeline (default: all).")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file as well.")] = None,
+) -> None:
+    """Ask the portal itself for counts and sums, and tell the reason of each difference to the marts."""
+    from dlt_sources.bitrix24.client import BitrixClient
+    from orchestration.console import LiveProgress
+    from orchestration.reconcile import Reconciliation, last_full_month, print_lines
+    from orchestration.run import webhooks_of
+    from warehouse.ledger import Ledger
+
+    settings = Settings()
+    webhooks = webhooks_of(settings)
+    if json_file and not json_file.absolute().parent.is_dir():
+        raise typer.BadParameter(f"the folder of {json_file} does not exist")
+    as_of = Ledger(settings.warehouse_path).latest_run().as_of
+    first = month.date() if month else last_full_month(as_of, settings.zone)
+    with BitrixClient(webhooks, share=settings.bitrix24_limit_share) as client, LiveProgress() as progress:
+        lines = Reconciliation(client, settings, progress, first, pipeline).run()
+    print_lines(lines, as_of)
+    if json_file:
+        json_file.write_text(
+            json.dumps([line.to_dict() for line in lines], default=str, ensure_ascii=False, indent=2) + "\n",
+            encoding="utf-8",
+        )
+    raise typer.Exit(0 if all(line.is_explained for line in lines) else 1)
+
+
+@app.command()
+def explain(
+    mart: Annotated[str, typer.Argument(help="Such as manager_performance.")],
+    column: Annotated[str, typer.Argument(help="Such as revenue.")],
+    where: Annotated[
+        str, typer.Option(help="SQL on the mart, such as \"manager_key = 7 and period_month = '2026-03-01'\".")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=0, help="How many rows to print.")] = 20,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all rows to this file.")] = None,
+) -> None:
+    """Show the deals, leads, calls or tasks behind one number, and the rule that counted them."""
+    from orchestration import explain as explaining
+    from warehouse.rules import load_rules
+
+    settings = Settings()
+    rules = load_rules(settings.rules_path)
+    with explaining.reading(settings) as con:
+        answer = explaining.explain(con, mart, column, where, rules)
+    explaining.print_answer(answer, limit)
+    if csv_file:
+        explaining.write_csv(answer, csv_file)
+        console.print(f"{csv_file}: строк {len(answer.behind)}", highlight=False)
+    raise typer.Exit(0 if answer.agrees else 1)
 
 
 @app.command()

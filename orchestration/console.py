@@ -128,6 +128,7 @@ _LINES: tuple[tuple[str, Callable[[RunReport], str]], ...] = (
     ("changes of custom fields", lambda report: f"{len(report.schema_changes):,}"),
     ("owners left to the next runs", lambda report: _waiting(report)),
     ("input files, rows", lambda report: ", ".join(f"{k} {v:,}" for k, v in report.input_rows.items()) or "-"),
+    ("rates of the Central Bank", lambda report: f"{report.bank_rates:,}"),
     ("models built", lambda report: f"{report.models_built}"),
     (
         "tests passed, warned, failed",

@@ -1,5 +1,6 @@
 """The dbt project as Dagster sees it: its manifest, asset keys, and which models are published."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from orchestration.run import SyncRun
 from warehouse.duckdb_file import explain, open_warehouse
 from warehouse.errors import WarehouseError
 from warehouse.publish import TableSpec
+from warehouse.rules import load_rules
 from warehouse.settings import Settings
 
 PROJECT_DIR = Path(__file__).parents[1] / "dbt_project"
@@ -29,14 +31,19 @@ class Translator(DagsterDbtTranslator):
     """Models under their own name; sources under the key that the extraction gives them."""
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        """The layer: staging, intermediate, core, marts."""
-        return "seeds" if dbt_resource_props["resource_type"] == "seed" else dbt_resource_props["fqn"][1]
+        """The layer: staging, intermediate, core, marts, snapshots."""
+        kind = dbt_resource_props["resource_type"]
+        return f"{kind}s" if kind in {"seed", "snapshot"} else dbt_resource_props["fqn"][1]
 
 
 def dbt_arguments(settings: Settings) -> list[str]:
-    """The vars that come from settings; the same at each call, so that dbt's partial parsing holds."""
+    """The vars that come from settings and rules; the same at each call, so that dbt's partial parsing holds.
+
+    Raises:
+        SettingsError: a rule is wrong.
+    """
     values = {"reporting_tz": settings.reporting_tz, "reporting_currency": settings.reporting_currency}
-    return ["--vars", json.dumps(values)]
+    return ["--vars", json.dumps(values | load_rules(settings.rules_path).dbt_vars())]
 
 
 def dbt_environment(settings: Settings) -> dict[str, str]:
@@ -46,26 +53,36 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
 
 def ensure_manifest(settings: Settings) -> Path:
     """Parse the project when its manifest is older than any of its files (about 8 s, else nothing)."""
+    MANIFEST.parent.mkdir(exist_ok=True)
+    with MANIFEST.with_name("parse.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be writing it; the lock ends with its file
+        if not _is_manifest_current():
+            _parse(settings)
+    return MANIFEST
+
+
+def _is_manifest_current() -> bool:
     sources = (
         path
         for folder, _, files in os.walk(PROJECT_DIR)
         if _is_source(folder)
         for path in map(Path(folder).joinpath, files)
     )
-    newest = max(path.stat().st_mtime for path in sources)
-    if not MANIFEST.exists() or MANIFEST.stat().st_mtime < newest:
-        command = [str(DBT), "--quiet", "parse", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
-        done = subprocess.run(  # noqa: S603 - our own dbt on our own project
-            [*command, *dbt_arguments(settings)],
-            env=os.environ | dbt_environment(settings),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise WarehouseError(f"dbt cannot parse {PROJECT_DIR.name}:\n{done.stdout}{done.stderr}")
-        os.utime(MANIFEST)
-    return MANIFEST
+    return MANIFEST.exists() and MANIFEST.stat().st_mtime >= max(path.stat().st_mtime for path in sources)
+
+
+def _parse(settings: Settings) -> None:
+    command = [str(DBT), "--quiet", "parse", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
+    done = subprocess.run(  # noqa: S603 - our own dbt on our own project
+        [*command, *dbt_arguments(settings)],
+        env=os.environ | dbt_environment(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise WarehouseError(f"dbt cannot parse {PROJECT_DIR.name}:\n{done.stdout}{done.stderr}")
+    os.utime(MANIFEST)
 
 
 def _is_source(folder: str) -> bool:
@@ -84,12 +101,14 @@ def build(context: dg.AssetExecutionContext, dbt_cli: DbtCliResource, run: SyncR
     os.environ.update(dbt_environment(settings))
     (settings.paths.dbt / "run_results.json").unlink(missing_ok=True)  # the last run's must not speak for this one
     invocation = dbt_cli.cli(
-        ["build", "--exclude-resource-type", "unit_test", *dbt_arguments(settings)],
+        ["build", "--exclude-resource-type", "unit_test", "exposure", *dbt_arguments(settings)],
         context=context,
         target_path=settings.paths.dbt,
         raise_on_error=False,
     )
-    total = sum(node["resource_type"] in {"model", "seed", "test"} for node in _manifest()["nodes"].values())
+    total = sum(
+        node["resource_type"] in {"model", "seed", "snapshot", "test"} for node in _manifest()["nodes"].values()
+    )
     try:
         for done, event in enumerate(invocation.stream(), start=1):
             run.reporter.step("dbt", min(done, total), total)

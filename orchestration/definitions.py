@@ -48,6 +48,7 @@ defs = dg.Definitions(
         assets.bitrix24_tables,
         assets.detail_tables,
         assets.input_tables,
+        assets.bank_rates,
         assets.dbt_models(settings),
         assets.published_tables(),
     ],

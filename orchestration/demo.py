@@ -77,7 +77,9 @@ def run_demo(*, keep: bool) -> RunReport:
     console.print("[bold]A stand-in portal starts[/]: a Russian B2B company of 24 months")
     portal = PortalProcess.start(seed=SEED, deals=DEALS, inputs=settings.inputs_path, outlive=keep)
     try:
-        settings = settings.model_copy(update={"bitrix24_webhook_url": SecretStr(portal.webhook_url)})
+        settings = settings.model_copy(
+            update={"bitrix24_webhook_url": SecretStr(portal.webhook_url), "cbr_url": portal.cbr_url}
+        )
         reports: list[tuple[str, RunReport]] = []
         for title in ("first sync", "a day later"):
             if reports:
@@ -105,6 +107,7 @@ def _fresh_settings() -> Settings:
         bitrix24_webhook_url=None,
         warehouse_path=FOLDER / "demo.duckdb",
         inputs_path=FOLDER / "inputs",
+        rules_path=FOLDER / "rules.yml",
         marts_postgres_url=None,
     )
     postgres = EmbeddedPostgres(settings.paths.postgres)

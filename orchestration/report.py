@@ -52,6 +52,7 @@ class RunReport:
     schema_changes: list[Change] = field(default_factory=list)  # what was done to custom fields in the portal
     warnings: list[str] = field(default_factory=list)
     input_rows: dict[str, int] = field(default_factory=dict)
+    bank_rates: int = 0  # new ones of the Central Bank
     models_built: int = 0
     tests_passed: int = 0
     tests_warned: list[str] = field(default_factory=list)

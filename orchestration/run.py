@@ -19,6 +19,7 @@ from warehouse.duckdb_file import explain
 from warehouse.errors import WarehouseError
 from warehouse.ledger import Ledger
 from warehouse.lock import WarehouseLock
+from warehouse.rules import load_rules
 from warehouse.secret_file import personal_data_key
 from warehouse.settings import Settings
 
@@ -110,8 +111,11 @@ def sync_run_resource(context: dg.InitResourceContext) -> Iterator[SyncRun]:
     """The run of a job that Dagster launched."""
     if context.instance is None or context.run_id is None:
         raise dg.DagsterInvariantViolationError("the run resource exists only inside a run")
-    with known_errors(), sync_run(Settings(), context.run_id, context.instance, Silent()) as run:
-        yield run
+    with known_errors():
+        settings = Settings()
+        load_rules(settings.rules_path)  # a wrong rule is told before the portal is read, not after
+        with sync_run(settings, context.run_id, context.instance, Silent()) as run:
+            yield run
 
 
 def close_dead_runs(instance: dg.DagsterInstance, *, alive: str | None = None) -> list[str]:

@@ -17,8 +17,10 @@ from orchestration.report import Reporter, RunReport
 from orchestration.run import JOB, sync_run
 from warehouse.errors import WarehouseError
 from warehouse.publish import PublishedTable
+from warehouse.rules import load_rules
 from warehouse.settings import Settings
 
+READ_HERE = ["files", "dbt", "postgres"]  # the steps of the job that ask the portal nothing
 INTERRUPTED = "Interrupted. What was committed stays; the next run goes on from there."
 DAGSTER_YAML = """\
 telemetry: {enabled: false}
@@ -52,16 +54,38 @@ def dagster_home(settings: Settings) -> Path:
 
 
 def run_sync(settings: Settings, reporter: Reporter, config: dict[str, Any]) -> RunReport:
-    """The job of the schedule, in this process. Its failure is in the report, never a traceback."""
+    """The job of the schedule, in this process. Its failure is in the report, never a traceback.
+
+    Raises:
+        SettingsError: a rule is wrong; nothing was done.
+    """
+    return _run_job(settings, reporter, {"bitrix24": {"config": config}}, None)
+
+
+def run_build(settings: Settings, reporter: Reporter) -> RunReport:
+    """The same job without the portal: input files, models, tests, publish, as of the last load.
+
+    Raises:
+        SettingsError: a rule is wrong; nothing was done.
+        WarehouseError: nothing was loaded yet, or the last run did not load everything.
+    """
+    return _run_job(settings, reporter, {}, READ_HERE)
+
+
+def _run_job(settings: Settings, reporter: Reporter, ops: dict[str, Any], steps: list[str] | None) -> RunReport:
+    load_rules(settings.rules_path)  # a wrong rule is told before the portal is read, not after
     run_id = str(uuid.uuid4())
     with dagster_instance(settings) as instance, sync_run(settings, run_id, instance, reporter) as run:
+        if steps is not None and (last := run.ledger.latest_run()).status not in {"loaded", "built", "published"}:
+            raise WarehouseError(
+                f"The last run ended before everything was loaded and tested ({last.error or 'it was killed'}). "
+                "Run `b24 sync`, which builds too."
+            )
         from orchestration.definitions import defs  # takes seconds, so only once the lock is ours
 
         result = defs.resolve_job_def(JOB).execute_in_process(
-            run_config={
-                "ops": {"bitrix24": {"config": config}},
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
+            run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            op_selection=steps,
             instance=instance,
             run_id=run_id,
             resources={"sync_run": run},
