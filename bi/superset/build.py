@@ -28,6 +28,8 @@ GRID = 12  # columns of a dashboard
 CLEAR: Yaml = {"background": "BACKGROUND_TRANSPARENT"}
 LETTERS = 11  # of a sentence, that fit into one of the columns on a small screen
 CSS = """\
+.dashboard-component-tabs, .dashboard-component-tabs .ant-tabs, .dashboard-component-tabs .ant-tabs-content-holder,
+.dashboard-component-tabs .ant-tabs-tabpane, .dashboard-component-tabs-content { background: transparent !important; }
 .grid-column .dashboard-markdown { margin-top: -16px; }
 .dashboard-markdown .dashboard-component-chart-holder { padding: 4px 16px; }
 .dashboard-markdown p { font-size: 12px; line-height: 1.35; margin: 0; opacity: 0.7; }
@@ -60,11 +62,32 @@ SHORT = {
     "channel_name_ru": "Канал",
     "utm_campaign": "Кампания",
     "client_ru": "Клиент",
+    "client_name": "Клиент",
+    "stage_name": "Стадия",
+    "lost_from_stage_name": "Потеряно со стадии",
+    "favourite_product_name": "Любимый товар",
+    "project_name": "Проект",
+    "process_name": "Смарт-процесс",
+    "scope_name": "Чей план",
 }
 OPTIONS = {
     "over", "across", "grain", "sort", "horizontal", "stack", "values", "limit", "others", "search", "marks", "having",
     "compared", "time_format",
 }  # fmt: skip
+# stands at the top of every dashboard
+TRUST: Yaml = {
+    "id": "trust",
+    "name": "Данные",
+    "dataset": "trust",
+    "kind": "table",
+    "metric": "m_remarks",
+    "by": ["verdict", "as_of"],
+    "marks": [["m_remarks", ">", 0, "bad"], ["m_remarks", "=", 0, "good"]],
+    "time_format": "local!%d.%m.%Y %H:%M",
+    "width": 5,
+    "height": 17,
+    "says": "Можно ли верить числам; какие проверки не прошли, видно внизу дашборда «Руководителю».",
+}
 GOOD, BAD, GREY = "#5AC189", "#E04355", "#D0D4DA"
 
 
@@ -124,11 +147,17 @@ class Chart:
         """Its uuid; the name may change without it."""
         return _uuid("chart", f"{self.dashboard}/{self.id}")
 
+    @property
+    def over(self) -> str | None:
+        """The column that the chart runs along, if that is not the time."""
+        return self.options.get("over")
+
     def narrowed(self, column: str) -> bool:
         """True if the chart itself shows one value of the column at a time."""
         names = {column, self.table.shown(column)}
         equal = {name for name, wanted in self.where.items() if not isinstance(wanted, dict | list)}
-        side_by_side = {*self.by, *self.options.get("across", ()), self.options.get("over")}
+        along = _axis(self) if self.kind in ALONG_TIME and not self.over else self.over
+        side_by_side = {*self.by, *self.options.get("across", ()), along}
         return bool(names & (equal | side_by_side))
 
 
@@ -181,7 +210,8 @@ def _calculated(dataset: Dataset) -> Iterator[tuple[Column, str]]:
     for column in dataset.columns:
         if column.values:
             cases = " ".join(f"WHEN '{code}' THEN '{name}'" for code, name in column.values)
-            yield replace(column, name=f"{column.name}_ru"), f"CASE {column.name} {cases} ELSE {column.name} END"
+            others = "" if column.type == "boolean" else f" ELSE {column.name}"
+            yield replace(column, name=f"{column.name}_ru", type="varchar"), f"CASE {column.name} {cases}{others} END"
     if dataset.time and dataset.column(dataset.time).type == "date":
         time = dataset.time
         # cut here and not by Superset's time grain, which makes the cut a moment and shows it in another zone
@@ -193,6 +223,8 @@ def _calculated(dataset: Dataset) -> Iterator[tuple[Column, str]]:
         yield _made("is_recent", "boolean", "Последние 25 месяцев"), f"({time} >= {now} - INTERVAL '24 months')"
         yield _made("is_over", "boolean", "Месяц закончился"), f"({time} < {now})"
     names = {column.name for column in dataset.columns}
+    if {"weekday_num", "weekday_ru"} <= names:
+        yield _made("weekday_in_order", "varchar", "День недели по порядку"), "CONCAT(weekday_num, '. ', weekday_ru)"
     for name, label, place, places in (
         ("stage", "Стадия по порядку", "stage_position", 2),
         ("client", "Клиент по порядку", "client_rank", 3),
@@ -310,12 +342,13 @@ def _number(chart: Chart) -> Yaml:
 
 def _series(viz_type: str) -> Callable[[Chart], Yaml]:
     def params(chart: Chart) -> Yaml:
-        over = chart.options.get("over")  # a column; without one the chart runs along the time
+        over = chart.over
         axis = chart.table.shown(over) if over else _axis(chart)
         sort = _sort(chart)
         sorted_by = sort["label"] if isinstance(sort, dict) else sort or axis
         horizontal = chart.options.get("horizontal", False)
-        in_order = bool(chart.by) and not chart.options.get("stack")  # of stages, above all
+        # of stages, above all; what stands on each other with a rest at the end begins with the largest
+        in_order = bool(chart.by) and not (chart.options.get("stack") and "others" in chart.options)
         return {
             "viz_type": viz_type,
             "x_axis": axis,
@@ -325,6 +358,9 @@ def _series(viz_type: str) -> Callable[[Chart], Yaml]:
             "x_axis_sort": sorted_by if over else None,
             # a horizontal bar chart is drawn from below
             "x_axis_sort_asc": (sorted_by == axis) != horizontal if over else True,
+            # with series the sum of a place decides
+            "x_axis_sort_series": "sum" if over and chart.by else None,
+            "x_axis_sort_series_ascending": horizontal,
             "timeseries_limit_metric": sort,
             # the largest series, and one for the rest; nothing is left out
             "limit": chart.options.get("others"),
@@ -363,7 +399,7 @@ def _sort(chart: Chart) -> str | Yaml | None:
 
 def _combo(chart: Chart) -> Yaml:
     """Bars on the left axis, a line on the right: the first metric and the second."""
-    over = chart.options.get("over")
+    over = chart.over
     axis = chart.table.shown(over) if over else _axis(chart)
     bars, line = chart.metrics
     return {
@@ -433,7 +469,7 @@ def _table_chart(chart: Chart) -> Yaml:
         "include_search": chart.options.get("search", False),
         "show_cell_bars": False,
         "color_pn": False,
-        "table_timestamp_format": "%d.%m.%Y",
+        "table_timestamp_format": chart.options.get("time_format", "%d.%m.%Y"),
         "column_config": {},
         "conditional_formatting": [
             {"column": column, "operator": sign, "targetValue": bound, "colorScheme": BAD if color == "bad" else GOOD}
@@ -461,6 +497,34 @@ def _pivot(chart: Chart) -> Yaml:
     }
 
 
+def _heat(chart: Chart) -> Yaml:
+    """A table of colours: one column along, another one down."""
+    (down,) = chart.by
+    return {
+        "viz_type": "heatmap_v2",
+        "x_axis": chart.table.shown(chart.options["over"]),
+        "groupby": chart.table.shown(down),
+        "metric": chart.metrics[0].name,
+        "sort_x_axis": "alpha_asc",
+        "sort_y_axis": "alpha_desc",  # drawn from below
+        "normalize_across": "heatmap",
+        "normalized": True,  # coloured by rank: one peak would leave all else pale
+        "linear_color_scheme": "schemeBlues",
+        "xscale_interval": 1,
+        "yscale_interval": 1,
+        "left_margin": 20,  # besides the labels
+        "bottom_margin": 20,
+        "value_bounds": [None, None],
+        "y_axis_format": _d3(chart.metrics[0]),
+        "show_legend": False,
+        "show_percentage": False,
+        "show_values": True,
+        "border_color": {"r": 255, "g": 255, "b": 255, "a": 1},
+        "border_width": 1,
+        "row_limit": 10000,
+    }
+
+
 KINDS: Mapping[str, Callable[[Chart], Yaml]] = {
     "figure": _figure,
     "number": _number,
@@ -470,7 +534,9 @@ KINDS: Mapping[str, Callable[[Chart], Yaml]] = {
     "funnel": _funnel,
     "table": _table_chart,
     "pivot": _pivot,
+    "heat": _heat,
 }
+ALONG_TIME = {"figure", "line", "bar", "combo"}  # unless they run over a column
 
 
 def _where(chart: Chart) -> list[Yaml]:
@@ -535,17 +601,26 @@ SELECTS = {
 
 
 @dataclass(frozen=True)
+class Row:
+    """Charts side by side."""
+
+    tab: str  # the name of the page that it stands on; empty above the tabs, and on a dashboard without them
+    charts: tuple[Chart, ...]
+
+
+@dataclass(frozen=True)
 class Dashboard:
     """One dashboard: what its yaml says, its charts resolved."""
 
     slug: str
     described: Yaml
-    rows: tuple[tuple[Chart, ...], ...]
+    rows: tuple[Row, ...]
+    trust: Chart
 
     @property
     def charts(self) -> tuple[Chart, ...]:
         """All charts, row by row."""
-        return tuple(chart for row in self.rows for chart in row)
+        return (self.trust, *(chart for row in self.rows for chart in row.charts))
 
 
 def load_dashboards(tables: Mapping[str, Table]) -> list[Dashboard]:
@@ -557,16 +632,17 @@ def load_dashboards(tables: Mapping[str, Table]) -> list[Dashboard]:
     dashboards = []
     for path in sorted((HERE / "dashboards").glob("*.yaml")):
         described = _read(path)
-        number, rows = 0, []
+        number, tab, rows = 0, "", []
         for row in described["rows"]:
-            charts = []
+            tab, charts = row.get("tab", tab), []
             for chart in row["charts"]:
                 number += 1
                 charts.append(_chart(described["slug"], number, {"height": row["height"], **chart}, tables))
             if sum(chart.width for chart in charts) > GRID:
                 raise BundleError(f"{path.name}: the row of {charts[0].name} is wider than {GRID} columns.")
-            rows.append(tuple(charts))
-        dashboard = Dashboard(described["slug"], described, tuple(rows))
+            rows.append(Row(tab, tuple(charts)))
+        trust = _chart(described["slug"], number + 1, TRUST, tables)
+        dashboard = Dashboard(described["slug"], described, tuple(rows), trust)
         _check(dashboard)
         dashboards.append(dashboard)
     return dashboards
@@ -596,7 +672,7 @@ def _chart(dashboard: str, number: int, described: Yaml, tables: Mapping[str, Ta
         )
     except KeyError as error:
         raise BundleError(f"{at}: {error} is missing or unknown.") from error
-    named = [*chart.by, *chart.where, *chart.options.get("across", ()), *filter(None, [chart.options.get("over")])]
+    named = [*chart.by, *chart.where, *chart.options.get("across", ()), *filter(None, [chart.over])]
     sort = chart.options.get("sort", metrics[0]).lstrip("-")
     for name in (sort, *chart.options.get("having", ()), *(mark[0] for mark in chart.options.get("marks", ()))):
         _metric(table, name, at)
@@ -609,6 +685,8 @@ def _chart(dashboard: str, number: int, described: Yaml, tables: Mapping[str, Ta
         raise BundleError(f"{at}: follows is {chart.follows}; known are period, month, nothing.")
     if chart.kind not in KINDS:
         raise BundleError(f"{at}: the kind {chart.kind} is unknown; known are {', '.join(KINDS)}.")
+    if chart.kind == "heat" and not (chart.over and len(chart.by) == 1):
+        raise BundleError(f"{at}: a heat map needs one column along, in `over`, and one down, in `by`.")
     return chart
 
 
@@ -651,7 +729,8 @@ def _filters(dashboard: Dashboard) -> list[Yaml]:
         filters.append(
             _filter(dashboard, f"one_{column}", one["label"], needing, column=column, first=one["largest"], single=True)
         )
-    for name, (label, column) in SELECTS.items():
+    for name in dashboard.described.get("filters", SELECTS):
+        label, column = SELECTS[name]
         having = [
             chart
             for chart in charts
@@ -739,31 +818,51 @@ def _dashboard_yaml(dashboard: Dashboard) -> Yaml:
 
 def _position(dashboard: Dashboard) -> Yaml:
     """What the dashboard is about; rows of columns, each a chart and under it the sentence that says what it means."""
-    rows = {f"ROW-{number}": charts for number, charts in enumerate(dashboard.rows, start=1)}
+    rows = {f"ROW-{number}": row for number, row in enumerate(dashboard.rows, start=1)}
+    named = dict.fromkeys(row.tab for row in dashboard.rows if row.tab)
+    tabs = {tab: f"TAB-{number}" for number, tab in enumerate(named, start=1)}
+    plain = [name for name, row in rows.items() if not row.tab]
     position: Yaml = {
         "DASHBOARD_VERSION_KEY": "v2",
         "ROOT_ID": {"id": "ROOT_ID", "type": "ROOT", "children": ["GRID_ID"]},
         "HEADER_ID": {"id": "HEADER_ID", "type": "HEADER", "meta": {"text": dashboard.described["title"]}},
-        "GRID_ID": {"id": "GRID_ID", "type": "GRID", "children": ["ROW-about", *rows], "parents": ["ROOT_ID"]},
+        "GRID_ID": {
+            "id": "GRID_ID",
+            "type": "GRID",
+            "children": ["ROW-about", *plain, *(["TABS"] if tabs else [])],
+            "parents": ["ROOT_ID"],
+        },
     }
-    _place(position, "ROW-about", "ROW", ["MARKDOWN-about"], ["ROOT_ID", "GRID_ID"], CLEAR)
-    about = dashboard.described["about"]
-    said = {"code": about, "width": GRID, "height": _height(about, GRID)}
-    _place(position, "MARKDOWN-about", "MARKDOWN", [], ["ROOT_ID", "GRID_ID", "ROW-about"], said)
-    for row, charts in rows.items():
-        parents = ["ROOT_ID", "GRID_ID"]
-        below_charts = max(_height(chart.says, chart.width) for chart in charts)
-        _place(position, row, "ROW", [f"COLUMN-{chart.id}" for chart in charts], parents, CLEAR)
-        for chart in charts:
-            column, below = f"COLUMN-{chart.id}", [*parents, row]
-            children = [f"CHART-{chart.id}", f"MARKDOWN-{chart.id}"]
-            _place(position, column, "COLUMN", children, below, {**CLEAR, "width": chart.width})
-            named = {"chartId": chart.number, "uuid": chart.uuid, "sliceName": chart.name}
-            size = {"width": chart.width, "height": chart.height}
-            _place(position, children[0], "CHART", [], [*below, column], {**named, **size})
-            said = {"code": chart.says, "width": chart.width, "height": below_charts}
-            _place(position, children[1], "MARKDOWN", [], [*below, column], said)
+    if tabs:
+        _place(position, "TABS", "TABS", list(tabs.values()), ["ROOT_ID", "GRID_ID"], {})
+    for tab, key in tabs.items():
+        on_it = [name for name, row in rows.items() if row.tab == tab]
+        _place(position, key, "TAB", on_it, ["ROOT_ID", "GRID_ID", "TABS"], {"text": tab})
+    above = ["ROOT_ID", "GRID_ID", "ROW-about"]
+    _place(position, "ROW-about", "ROW", ["MARKDOWN-about", "COLUMN-trust"], above[:-1], CLEAR)
+    about, trust = dashboard.described["about"], dashboard.trust
+    said = {"code": about, "width": GRID - trust.width, "height": _height(about, GRID - trust.width)}
+    _place(position, "MARKDOWN-about", "MARKDOWN", [], above, said)
+    _place_chart(position, above, trust, _height(trust.says, trust.width))
+    for name, row in rows.items():
+        parents = ["ROOT_ID", "GRID_ID", *(["TABS", tabs[row.tab]] if row.tab else [])]
+        below_charts = max(_height(chart.says, chart.width) for chart in row.charts)
+        _place(position, name, "ROW", [f"COLUMN-{chart.id}" for chart in row.charts], parents, CLEAR)
+        for chart in row.charts:
+            _place_chart(position, [*parents, name], chart, below_charts)
     return position
+
+
+def _place_chart(position: Yaml, parents: list[str], chart: Chart, height_below: int) -> None:
+    """A column of the chart and, under it, what it says."""
+    column = f"COLUMN-{chart.id}"
+    children = [f"CHART-{chart.id}", f"MARKDOWN-{chart.id}"]
+    _place(position, column, "COLUMN", children, parents, {**CLEAR, "width": chart.width})
+    named = {"chartId": chart.number, "uuid": chart.uuid, "sliceName": chart.name}
+    size = {"width": chart.width, "height": chart.height}
+    _place(position, children[0], "CHART", [], [*parents, column], {**named, **size})
+    said = {"code": chart.says, "width": chart.width, "height": height_below}
+    _place(position, children[1], "MARKDOWN", [], [*parents, column], said)
 
 
 def _height(sentence: str, width: int) -> int:
