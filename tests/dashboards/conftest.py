@@ -97,10 +97,9 @@ def viewer(company: Company) -> "Iterator[Viewer]":
 
 @pytest.fixture(scope="session")
 def opened(company: Company, viewer: "Viewer") -> "dict[str, Opened]":
-    """Every dashboard as its page shows it at first, by its slug, with a screenshot of each."""
+    """Every dashboard as its page shows it at first, tab by tab, by its slug, with a screenshot of each tab."""
     SHOTS.mkdir(exist_ok=True)
-    pages = {}
-    for dashboard in company.dashboards:
-        slug = dashboard.url.rstrip("/").rpartition("/")[2]
-        pages[slug] = viewer.open(dashboard, SHOTS / f"{slug}.png")
-    return pages
+    return {
+        dashboard.url.rstrip("/").rpartition("/")[2]: viewer.look_through(dashboard, SHOTS)
+        for dashboard in company.dashboards
+    }

@@ -21,6 +21,7 @@ WIDTH, HEIGHT = 1600, 1000
 TALLEST = 6000
 LOADING = ".loading, [data-test=loading-indicator]"
 ERRORS = "[data-test=error-message], .ant-alert-error, [data-test=dashboard-component-missing-chart]"
+TABS = ".dashboard-component-tabs .ant-tabs-tab"
 PATIENCE_MS = 120_000
 SETTLED_MS = 2000  # a chart that waits for a filter's first value asks a moment after the filter got it
 
@@ -47,8 +48,13 @@ class Opened:
 
     title: str
     charts: set[str]
-    answers: dict[str, Answer]  # the last one of each chart, by the chart's name
+    tabs: list[dict[str, Answer]]  # of each tab the last answer of each chart, by the chart's name; one without tabs
     errors: list[str] = field(default_factory=list)
+
+    @property
+    def answers(self) -> dict[str, Answer]:
+        """The answers of all tabs."""
+        return {name: answer for tab in self.tabs for name, answer in tab.items()}
 
 
 @dataclass
@@ -66,7 +72,6 @@ class Viewer:
     def logged_in(cls, superset: Superset) -> Iterator["Viewer"]:
         """Fill in the login page as a person would."""
         with login(superset) as client:
-            charts = client.get("/api/v1/chart/?q=(page_size:500)").json()["result"]
             boards = client.get("/api/v1/dashboard/?q=(page_size:100)").json()["result"]
             on_boards = {
                 board["dashboard_title"]: client.get(f"/api/v1/dashboard/{board['id']}/charts").json()["result"]
@@ -81,27 +86,52 @@ class Viewer:
             page.fill("#password", superset.password)
             page.keyboard.press("Enter")
             page.wait_for_url(lambda url: "login" not in url)
-            names = {chart["id"]: (chart["slice_name"], chart["viz_type"]) for chart in charts}
+            charts = [chart for on_it in on_boards.values() for chart in on_it]
+            names = {chart["id"]: (chart["slice_name"], chart["form_data"]["viz_type"]) for chart in charts}
             members = {title: {chart["slice_name"] for chart in on_it} for title, on_it in on_boards.items()}
             viewer = cls(page, superset.address, names, members)
             page.on("response", viewer._listen)
             yield viewer
             browser.close()
 
-    def open(self, dashboard: Dashboard, screenshot: Path | None = None) -> Opened:
-        """Open a dashboard in a window as tall as it is, so that every chart is drawn, and wait until all are."""
+    def open(self, dashboard: Dashboard, tab: str = "") -> Opened:
+        """Open a dashboard at its first tab, or at the named one, and wait until all charts of the tab are drawn."""
         self._answers = {}
-        self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
         self.page.goto(dashboard.url)
         self.page.wait_for_selector("[data-test=dashboard-component-chart-holder]")
+        drawn = self._drawn()
+        if tab:
+            drawn |= self._turn_to(self.page.locator(TABS).filter(has_text=tab))  # nothing more if it is the first
+        return Opened(dashboard.title, self.members[dashboard.title], [drawn])
+
+    def look_through(self, dashboard: Dashboard, folder: Path) -> Opened:
+        """Open all tabs of a dashboard, one after the other, with a picture of each: `slug.png`, `slug-2.png`, ..."""
+        opened = self.open(dashboard)
+        slug = dashboard.url.rstrip("/").rpartition("/")[2]
+        self._picture(folder / f"{slug}.png", opened)
+        tabs = self.page.locator(TABS)
+        for number in range(2, tabs.count() + 1):
+            opened.tabs.append(self._turn_to(tabs.nth(number - 1)))
+            self._picture(folder / f"{slug}-{number}.png", opened)
+        return opened
+
+    def _turn_to(self, tab: Locator) -> dict[str, Answer]:
+        self._answers = {}
+        tab.click()
+        return self._drawn()
+
+    def _drawn(self) -> dict[str, Answer]:
+        """What the charts in sight were answered, in a window as tall as the page, so that every one is drawn."""
+        self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
         height = self.page.evaluate("Math.max(...[...document.querySelectorAll('*')].map(e => e.scrollHeight))")
         self.page.set_viewport_size({"width": WIDTH, "height": min(int(height) + 100, TALLEST)})
         self.wait()
-        if screenshot:
-            self.page.wait_for_timeout(SETTLED_MS)  # lines and bars grow into their place
-            self.page.screenshot(path=screenshot)
-        errors = self.page.locator(ERRORS).all_inner_texts()
-        return Opened(dashboard.title, self.members[dashboard.title], dict(self._answers), errors)
+        return dict(self._answers)
+
+    def _picture(self, file: Path, opened: Opened) -> None:
+        self.page.wait_for_timeout(SETTLED_MS)  # lines and bars grow into their place
+        self.page.screenshot(path=file)
+        opened.errors += self.page.locator(ERRORS).all_inner_texts()
 
     def choose(self, filter_name: str, option: str) -> dict[str, Answer]:
         """Pick an option of a native filter and apply it; returns what the charts were answered then."""

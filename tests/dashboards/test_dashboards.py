@@ -18,21 +18,46 @@ from psycopg.rows import dict_row
 from bi.superset.provision import ASSETS, Dashboard
 
 pytestmark = pytest.mark.long
-SLUGS = {"rukovoditelyu", "prodazhi", "marketing", "menedzhery"}
+TABS = {
+    "rukovoditelyu": 1,
+    "prodazhi": 4,
+    "marketing": 3,
+    "menedzhery": 1,
+    "klienty": 1,
+    "zvonki-i-zadachi": 3,
+    "servis-i-proekty": 2,
+}
 
 
 def test_every_dashboard_opens_with_data_and_without_an_error(
     opened: dict[str, Opened], say: Callable[[str], None]
 ) -> None:
     """A chart of a renamed column, a metric that the server refuses, a filter that leaves nothing."""
-    assert set(opened) == SLUGS
+    assert {slug: len(board.tabs) for slug, board in opened.items()} == TABS
     for slug, board in opened.items():
         assert board.errors == [], slug
         refused = {name: answer.status for name, answer in board.answers.items() if answer.status != 200}
         empty = [name for name, answer in board.answers.items() if not all(one["data"] for one in answer.results)]
         assert (refused, empty, board.charts - set(board.answers)) == ({}, [], set()), slug
         rows = sum(answer.rows for answer in board.answers.values())
-        say(f"{board.title}: {len(board.answers)} charts, {rows} rows, no error box; screenshots/{slug}.png")
+        say(
+            f"{board.title}: {len(board.tabs)} tabs, {len(board.answers)} charts, {rows} rows, no error box; "
+            f"screenshots/{slug}*.png"
+        )
+
+
+def test_every_dashboard_says_whether_its_numbers_can_be_trusted(company: Company, opened: dict[str, Opened]) -> None:
+    with psycopg.connect(company.marts_url) as con:
+        (failed,) = (
+            con.execute(
+                "select count(*) from marts.data_quality where not is_ok and check_name <> 'overall'"
+            ).fetchone()
+            or ()
+        )
+    said = "Есть замечания" if failed else "В порядке"
+    for slug, board in opened.items():
+        (row,) = board.answers["Данные"].results[0]["data"]
+        assert (row["verdict"], row["m_remarks"]) == (said, failed), slug
 
 
 @dataclass(frozen=True)
@@ -142,6 +167,66 @@ SHOWN = (
         "from recent left join largest using (manager_name) group by 1, 2",
         "period_month",
     ),
+    Shown(
+        "prodazhi_expected_monthly",
+        "with months as ("
+        "select date_trunc('month', date_day)::date as period_month, revenue as won, 0 as weighted, {x} "
+        "from marts.sales_dynamics "
+        "union all select expected_close_month, 0, weighted_amount, {x} from marts.revenue_forecast) "
+        "select period_month, sum(won) as m_won, sum(weighted) as m_weighted from months, marts.publish_info "
+        "where period_month between date_trunc('month', as_of) - interval '5 months' "
+        "and date_trunc('month', as_of) + interval '1 year' and {where} group by 1".replace(
+            "{x}", "pipeline_name, manager_name, department_name, channel_name_ru"
+        ),
+        "period_month",
+    ),
+    Shown(
+        "prodazhi_loss_reasons",
+        "select loss_reason, sum(lost_amount) as m_lost_amount from marts.loss_analysis "
+        "where entity = 'deal' and {where} group by 1",
+        "period_month",
+    ),
+    Shown(
+        "prodazhi_comparison_revenue",
+        "select case period_type when 'week' then 'Неделя' when 'month' then 'Месяц' when 'quarter' then 'Квартал' "
+        "else 'Год' end as period_type_ru, value as m_value, value_prev_same_days as m_value_prev, "
+        "delta_prev_same_days / nullif(greatest(value_prev_same_days, 0), 0) as m_pct_prev, "
+        "value_yoy_same_days as m_value_yoy, "
+        "delta_yoy_same_days / nullif(greatest(value_yoy_same_days, 0), 0) as m_pct_yoy "
+        "from marts.period_comparison where not is_complete and metric = 'revenue' and pipeline_key = -1 and {where}",
+        "period_start",
+    ),
+    Shown(
+        "klienty_cohorts",
+        "select to_char(cohort_month, 'YYYY-MM') as month_ru, month_number, "
+        "sum(clients_active) / sum(cohort_size) as m_retention "
+        f"from marts.client_cohort where month_number > 0 and {RECENT_COHORT} and {{where}} group by 1, 2",
+        "cohort_month",
+    ),
+    Shown(
+        "klienty_abc_moves",
+        "with late as (select * from marts.client_abc where as_of_month = (select max(as_of_month) "
+        "from marts.client_abc)), early as (select * from marts.client_abc where as_of_month = "
+        "(select max(as_of_month) - interval '1 year' from marts.client_abc)) "
+        "select coalesce(prev_abc_class, 'Не покупал') as class_before, abc_class as class_now, count(*) as m_clients "
+        "from late where {where} group by 1, 2 union all "
+        "select abc_class, 'Не покупает', count(*) from early "
+        "where client_key not in (select client_key from late) group by 1, 2",
+        "as_of_month",
+    ),
+    Shown(
+        "zvonki-i-zadachi_heat",
+        "select weekday_num || '. ' || weekday_ru as weekday_in_order, hour, sum(calls) as m_calls "
+        "from marts.call_analytics where {where} group by 1, 2",
+        "date_day",
+    ),
+    Shown(
+        "rukovoditelyu_quality",
+        "select check_title, subject_name, explanation, (not is_ok)::int as m_quality_issues, value as m_check_value, "
+        "threshold as m_check_threshold from marts.data_quality "
+        "where check_name <> 'overall' and threshold is not null and {where}",
+        "checked_at",
+    ),
 )
 
 
@@ -171,6 +256,7 @@ def test_each_kind_of_chart_shows_what_the_marts_hold(
         ("menedzhery_rating", "Отдел", "department_name"),
         ("menedzhery_rating", "Менеджер", "manager_name"),
         ("menedzhery_rating", "Месяц", "month_ru"),
+        ("zvonki-i-zadachi_heat", "Менеджер", "manager_name"),
     ],
 )
 def test_a_filter_changes_the_numbers(
@@ -178,7 +264,7 @@ def test_a_filter_changes_the_numbers(
 ) -> None:
     """A filter that reaches no chart, or another one than it says."""
     shown = next(shown for shown in SHOWN if shown.chart == chart)
-    before = viewer.open(board_of(company, shown)).answers[title(chart)]
+    before = viewer.open(board_of(company, shown), tab_of(shown)).answers[title(chart)]
     taken = [value for one in chosen(before) if one["col"] == column for value in one["val"]]
     option = largest(company, column, taken)
     after = viewer.choose(filter_name, option)[title(chart)]
@@ -189,14 +275,21 @@ def test_a_filter_changes_the_numbers(
 
 @pytest.mark.parametrize(
     "chart",
-    ["rukovoditelyu_revenue_monthly", "prodazhi_revenue_check", "marketing_leads", "menedzhery_revenue_monthly"],
+    [
+        "rukovoditelyu_revenue_monthly",
+        "prodazhi_revenue_check",
+        "marketing_leads",
+        "menedzhery_revenue_monthly",
+        "klienty_cohorts",
+        "zvonki-i-zadachi_heat",
+    ],
 )
 def test_the_period_changes_the_numbers(
     company: Company, viewer: Viewer, say: Callable[[str], None], chart: str
 ) -> None:
     """A chart of another time than the one that was chosen."""
     shown = next(shown for shown in SHOWN if shown.chart == chart)
-    before = viewer.open(board_of(company, shown)).answers[title(chart)]
+    before = viewer.open(board_of(company, shown), tab_of(shown)).answers[title(chart)]
     with psycopg.connect(company.marts_url) as con:
         (end,) = con.execute("select date_trunc('month', as_of)::date from marts.publish_info").fetchone() or ()
     start = (end - timedelta(days=80)).replace(day=1)
@@ -234,16 +327,24 @@ def board_of(company: Company, shown: Shown) -> Dashboard:
     return next(board for board in company.dashboards if f"/{shown.chart.partition('_')[0]}/" in board.url)
 
 
+def tab_of(shown: Shown) -> str:
+    """The tab that it stands on; empty on a dashboard without tabs."""
+    slug, _, chart = shown.chart.partition("_")
+    position = yaml.safe_load((ASSETS / "dashboards" / f"{slug}.yaml").read_text(encoding="utf-8"))["position"]
+    above = (position[parent] for parent in position[f"CHART-{chart}"]["parents"])
+    return next((place["meta"]["text"] for place in above if place["type"] == "TAB"), "")
+
+
 def title(chart: str) -> str:
     """The name that a chart of the bundle has in Superset."""
     return str(yaml.safe_load((ASSETS / "charts" / f"{chart}.yaml").read_text(encoding="utf-8"))["slice_name"])
 
 
 def rows_shown(answer: Answer, shown: Shown) -> set[tuple[Any, ...]]:
-    """The chart's data; of a chart with series without the empty places of its grid."""
+    """The chart's data; of a chart with series without the empty places of its grid, of a heat map without ranks."""
     data = answer.results[shown.result]["data"]
     if " as series" not in shown.query:
-        return {tuple(plain(value) for _, value in sorted(row.items())) for row in data}
+        return {tuple(plain(value) for name, value in sorted(row.items()) if name != "rank") for row in data}
     x = answer.results[shown.result]["colnames"][0]
     return {
         (plain(row[x]), series, plain(value))

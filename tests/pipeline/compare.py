@@ -54,6 +54,10 @@ PRIMARY_KEYS: dict[str, tuple[str, ...]] = {
     "invoice_summary": ("period_month", "pipeline_key", "manager_key"),
     "process_efficiency": ("entity_type_id", "pipeline_key", "period_month", "stage_id"),
     "time_allocation": ("date_day", "manager_key", "work_type"),
+    "project_performance": ("project_key",),
+    "service_quality": ("period_month", "source_type", "manager_key", "topic"),
+    "data_quality": ("check_name", "subject"),
+    "campaign_engagement": ("send_date", "channel", "campaign", "variant", "send_hour"),
     "funnel_alerts": ("date_day", "pipeline_key", "stage_id", "alert_type"),
 }
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -23,9 +22,19 @@ from psycopg.rows import dict_row
 
 from demo.server.running import PortalProcess
 
-MOSCOW = ZoneInfo("Europe/Moscow")
 SECRET = "q7hv0n4sx9zk2w5m"  # the webhook's code of every rehearsal
-OWN_FILES = ("channel_map", "client_merge_map", "fx_rates_manual", "holidays", "product_cost")
+OWN_FILES = (
+    "campaign_messages",
+    "channel_map",
+    "client_merge_map",
+    "fx_rates_manual",
+    "holidays",
+    "product_cost",
+    "project_budget",
+    "support_sources",
+    "survey_answers",
+    "web_sessions",
+)
 B24 = Path(sys.executable).with_name("b24")
 
 
@@ -36,7 +45,8 @@ class Rehearsal:
     folder: Path
     portal: PortalProcess
     environment: dict[str, str]
-    rate_history: list[tuple[Any, list[dict[str, Any]]]] = field(default_factory=list)
+    rate_history: list[tuple[datetime, list[dict[str, Any]]]] = field(default_factory=list)
+    product_history: list[tuple[datetime, list[dict[str, Any]]]] = field(default_factory=list)
     screens: list[str] = field(default_factory=list)
 
     def b24(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -54,7 +64,9 @@ class Rehearsal:
         self.b24("sync", "--json", "summary.json", *arguments)
         summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
         as_of = datetime.fromisoformat(summary["as_of"])
-        self.rate_history.append((as_of.astimezone(MOSCOW).date(), self.portal.truth()["currencies"]))
+        truth = self.portal.truth()
+        self.rate_history.append((as_of, truth["currencies"]))
+        self.product_history.append((as_of, truth["products"]))
         return summary
 
     def inputs(self, name: str) -> list[dict[str, str]]:
@@ -74,16 +86,19 @@ class Rehearsal:
                 for name in PRIMARY_KEYS
             }
 
-    def answers(self, as_of: str) -> dict[str, list[dict[str, Any]]]:
-        """What the calculator makes of the portal's present truth."""
+    def answers(self, as_of: str, **options: Any) -> dict[str, list[dict[str, Any]]]:
+        """What the calculator makes of the portal's present truth; `options` are its own."""
         return calculate(
             self.portal.truth(),
             ad_spend=self.inputs("ad_spend"),
             sales_plan=self.inputs("sales_plan"),
             alert_thresholds=self.inputs("funnel_alert_thresholds"),
             **{name: self.inputs(name) for name in OWN_FILES},
+            files={path.stem: self.inputs(path.stem) for path in (self.folder / "inputs").glob("*.csv")},
             as_of=datetime.fromisoformat(as_of),
             rate_history=self.rate_history,
+            product_history=self.product_history,
+            **options,
         )
 
 
@@ -98,6 +113,7 @@ def rehearsal(*, settings: Mapping[str, str] | None = None, **options: Any) -> I
             "BITRIX24_WEBHOOK_URL": portal.webhook_url,
             "WAREHOUSE_PATH": str(folder / "company.duckdb"),
             "INPUTS_PATH": str(folder / "inputs"),
+            "CBR_URL": portal.cbr_url,
             "COLUMNS": "200",
             **(settings or {}),
         }
@@ -128,8 +144,9 @@ class TwoDays:
     second: Sync
 
 
-def synced(rehearsed: Rehearsal) -> Sync:
+def synced(rehearsed: Rehearsal, *arguments: str) -> Sync:
+    """Sync with these arguments of `b24 sync`, and read what came of it."""
     rehearsed.portal.reset_stats()
-    summary = rehearsed.sync()
+    summary = rehearsed.sync(*arguments)
     stats = rehearsed.portal.stats()
     return Sync(summary, rehearsed.marts(), rehearsed.answers(summary["as_of"]), stats)

@@ -20,12 +20,14 @@ from traps.mechanism import ROOT, VARS, edited
 
 from dlt_sources.bitrix24 import schema
 from dlt_sources.bitrix24.records import ColumnWriter, to_instant_text
+from dlt_sources.cbr import COLUMNS
 from dlt_sources.files.schema import FILES
 from warehouse.ledger import TABLES as LEDGER
 
 PROJECT = ROOT / "dbt_project"
 MACRO = re.compile(r"(?P<text>{%-?\s*macro (?P<name>\w+).*?{%-?\s*endmacro\s*-?%})", re.DOTALL)
-SCHEMAS = {"bitrix24": "raw_bitrix24", "files": "raw_files"}  # of dbt's sources
+SNAPSHOT = re.compile(r"{% (end)?snapshot .*?%}")
+SCHEMAS = {"bitrix24": "raw_bitrix24", "files": "raw_files", "cbr": "raw_cbr"}  # of dbt's sources
 LOADED_AT = datetime.fromisoformat("2026-06-15T12:00:00+03:00")
 LATER = datetime.fromisoformat("2026-06-16T12:00:00+03:00")
 
@@ -36,8 +38,8 @@ class _Returned(Exception):  # noqa: N818
 
 @lru_cache
 def _files() -> dict[str, str]:
-    """Models and seeds by name."""
-    found = [*PROJECT.glob("models/**/*.sql"), *PROJECT.glob("seeds/*.csv")]
+    """Models, seeds and snapshots by name."""
+    found = [*PROJECT.glob("models/**/*.sql"), *PROJECT.glob("seeds/*.csv"), *PROJECT.glob("snapshots/*.sql")]
     return {path.stem: path.relative_to(PROJECT).as_posix() for path in found}
 
 
@@ -62,7 +64,7 @@ class Project:
         self._writer = ColumnWriter()
         self._built: set[str] = set()
         self._jinja = jinja2.Environment(extensions=["jinja2.ext.do"], undefined=jinja2.StrictUndefined)
-        self._compiled = cache(lambda file: self._jinja.from_string(edited(file)))
+        self._compiled = cache(lambda file: self._jinja.from_string(SNAPSHOT.sub("", edited(file))))
         self._prepare()
         self._add_names()
 
@@ -106,7 +108,7 @@ class Project:
             self._con.execute(f"delete from raw_bitrix24.{table}")
 
     def _prepare(self) -> None:
-        for name in ("raw_bitrix24", "raw_files", "ops"):
+        for name in ("raw_bitrix24", "raw_files", "raw_cbr", "ops"):
             self._con.execute(f"create schema {name}")
         for table, columns in schema.TABLES.items():
             declared = ", ".join(f'"{name}" varchar' for name in (*columns, *schema.OURS))
@@ -114,6 +116,7 @@ class Project:
         for table, row in FILES.items():
             declared = ", ".join(f'"{name}" varchar' for name in (*row.model_fields, "_loaded_at", "row_number"))
             self._con.execute(f"create table raw_files.{table} ({declared})")
+        self._con.execute(f"create table raw_cbr.rates ({', '.join(f'{name} varchar' for name in COLUMNS)})")
         for table, types in LEDGER.items():
             declared = ", ".join(f'"{name}" {kind}' for name, kind in types.items())
             self._con.execute(f"create table ops.{table} ({declared})")
@@ -169,7 +172,11 @@ class Project:
                 f"create table {name} as from read_csv('{PROJECT / file}', header = true, columns = {types})"
             )
             return
-        self._con.execute(f"create table {name} as {self._compiled(file).render()}")
+        select = self._compiled(file).render()
+        if file.startswith("snapshots/"):  # one that is taken now for the first time
+            now = self._jinja.globals["as_of"]()
+            select = f"select *, {now} as valid_from, cast(null as timestamptz) as valid_to from ({select})"
+        self._con.execute(f"create table {name} as {select}")
 
     def _query(self, sql: str) -> SimpleNamespace:
         rows = self._con.execute(sql).fetchall()

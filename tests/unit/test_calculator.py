@@ -484,7 +484,10 @@ def test_rates_are_those_known_on_the_day_of_the_sale() -> None:
         ad_spend=[],
         sales_plan=[],
         as_of=datetime.fromisoformat(moscow("10.04")),
-        rate_history=[(date(2026, 3, 1), seen("70.0000")), (date(2026, 3, 10), seen("80.5000"))],
+        rate_history=[
+            (datetime.fromisoformat(moscow("01.03")), seen("70.0000")),
+            (datetime.fromisoformat(moscow("10.03")), seen("80.5000")),
+        ],
     )
     amounts = picked(marts["deal_stage_progress"], ("deal_id", "amount_rc"), stage_position=1)
     assert amounts == [(1, Decimal("70.00")), (2, Decimal("70.00")), (3, Decimal("80.50"))]

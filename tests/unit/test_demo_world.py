@@ -149,7 +149,7 @@ def test_truth_has_every_table_and_survives_json(truth: Truth) -> None:
     """The calculator reads the dump and finds tables by the names of the raw contract."""
     names = set(schema.TABLES) - {"currency_rates", "custom_field_options"}
     assert names <= set(TABLE_NAMES)
-    assert set(truth) == {*TABLE_NAMES, "meta", "deleted", "merged", "restored"}
+    assert set(truth) == {*TABLE_NAMES, "meta", "deleted", "merged", "restored", "cbr_rates"}
     assert all(truth[name] for name in TABLE_NAMES)
     assert truth["meta"] == {"now": NOW.isoformat(), "utc_offset": "+03:00", "base_currency": "RUB", "seed": 7}
     assert json.loads(json.dumps(truth)) == truth

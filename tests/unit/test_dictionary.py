@@ -101,6 +101,23 @@ SPECIFIED = [
         "Доля скидки",
         "SUM(discount_amount)/NULLIF(SUM(discount_amount)+SUM(row_amount),0)",
     ),
+    ("service_quality", "m_fcr", "Решено с первого раза", "SUM(fcr_tickets)/NULLIF(SUM(fcr_base),0)"),
+    ("service_quality", "m_csat", "CSAT", "SUM(csat_positive)/NULLIF(SUM(csat_answers),0)"),
+    ("service_quality", "m_nps", "NPS", "100*(SUM(promoters)-SUM(detractors))/NULLIF(SUM(nps_answers),0)"),
+    # nobody knows who opened a text message, so these are no part of the whole either
+    (
+        "campaign_engagement",
+        "m_open_rate",
+        "Открываемость",
+        "SUM(opened)/NULLIF(SUM(CASE WHEN opened IS NOT NULL THEN delivered END),0)",
+    ),
+    ("campaign_engagement", "m_click_rate", "Переходы", "SUM(clicked)/NULLIF(SUM(delivered),0)"),
+    (
+        "project_performance",
+        "m_budget_deviation",
+        "Отклонение по бюджету",
+        "(SUM(budget_fact)-SUM(budget_plan))/NULLIF(SUM(budget_plan),0)",
+    ),
     (ABC, "m_abc_revenue_share", "Доля выручки класса", "SUM(revenue)/NULLIF(SUM(SUM(revenue)) OVER (),0)"),
 ]
 # exactly one value of each must be filtered

@@ -31,6 +31,7 @@ def test_everything_has_a_default_that_works(tmp_path: Path) -> None:
     assert (settings.personal_data, settings.personal_data_key) == ("hash", None)
     assert (settings.product_rows_per_run, settings.details_per_run) == (25_000, 10_000)
     assert settings.publish_shrink_guard == 0.2
+    assert settings.cbr_url == "https://www.cbr.ru/scripts/"
 
 
 def test_everything_of_a_warehouse_lies_beside_it_under_its_stem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,8 +74,20 @@ def test_the_old_code_of_the_rouble_is_understood(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
+    ("text", "address"),
+    [("off", None), (" OFF ", None), ("http://127.0.0.1:8024/cbr", "http://127.0.0.1:8024/cbr/")],
+)
+def test_the_bank_can_be_elsewhere_or_nowhere(monkeypatch: pytest.MonkeyPatch, text: str, address: str | None) -> None:
+    """A closed network has a copy of the bank's rates, or none."""
+    monkeypatch.setenv("CBR_URL", text)
+    assert Settings().cbr_url == address
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("CBR_URL", "www.cbr.ru-7c1"),
+        ("CBR_URL", "https://user:7c1@www.cbr.ru/scripts/"),
         ("REPORTING_TZ", "Europe/Nowhere-7c1"),
         ("REPORTING_TZ", "../../etc/passwd-7c1"),
         ("REPORTING_CURRENCY", "rubles-7c1"),

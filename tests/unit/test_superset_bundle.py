@@ -16,35 +16,44 @@ from bi.superset.build import ASSETS, BundleError, Chart, Dashboard, Table, bund
 Yaml = dict[str, Any]
 NEW_MART = """
 models:
-  - name: lead_statistics
-    description: "Статистика лидов. Grain: one row per month and source."
+  - name: quote_statistics
+    description: "Статистика предложений. Grain: one row per month and source."
     config:
       meta:
         primary_key: [period_month, source]
         publish: true
         bi:
-          title: Статистика лидов
+          title: Статистика предложений
           time: period_month
           metrics:
-            - name: m_junk_rate
-              label: Доля некачественных лидов
-              expression: "SUM(leads_junk) / NULLIF(SUM(leads), 0)"
+            - name: m_declined_rate
+              label: Доля отклонённых
+              expression: "SUM(quotes_declined) / NULLIF(SUM(quotes), 0)"
               format: share
-              definition: "Какая часть лидов признана некачественной."
+              definition: "Какая часть предложений отклонена."
     columns:
       - {name: period_month, data_type: date, description: "Месяц. Its first day."}
       - {name: source, data_type: varchar, description: "Источник.", config: {meta: {values: {web: Сайт}}}}
-      - {name: leads, data_type: bigint, description: "Лиды."}
-      - {name: leads_junk, data_type: bigint, description: "Некачественные лиды."}
-      - {name: junk_rate, data_type: double, description: "Доля.", config: {meta: {additive: false}}}
+      - {name: quotes, data_type: bigint, description: "Предложения."}
+      - {name: quotes_declined, data_type: bigint, description: "Отклонённые предложения."}
+      - {name: declined_rate, data_type: double, description: "Доля.", config: {meta: {additive: false}}}
 """
 NEW_CHART = """
   - height: 40
     charts:
-      - {id: junk, name: Некачественные лиды, dataset: lead_statistics, kind: bar, metric: m_junk_rate, by: [source],
-         width: 12, says: "Какая часть лидов каждого источника признана некачественной."}
+      - {id: declined, name: Отклонённые предложения, dataset: quote_statistics, kind: bar, metric: m_declined_rate,
+         by: [source], width: 12, says: "Какая часть предложений каждого источника отклонена."}
 """
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+FILTERS = {  # of each dashboard at least
+    "rukovoditelyu": {"Период", "Воронка для стадий", "Менеджер", "Канал"},
+    "prodazhi": {"Период", "Воронка для стадий", "Воронки", "Отдел", "Менеджер", "Канал"},
+    "marketing": {"Период", "Канал"},
+    "menedzhery": {"Период", "Месяц", "Отдел", "Менеджер"},
+    "klienty": {"Период"},
+    "zvonki-i-zadachi": {"Период", "Месяц", "Отдел", "Менеджер"},
+    "servis-i-proekty": {"Период", "Отдел", "Менеджер"},
+}
 METRIC_KEYS = ("metric", "metrics", "metrics_b", "timeseries_limit_metric", "timeseries_limit_metric_b")
 COLUMN_KEYS = ("x_axis", "groupby", "groupby_b", "groupbyRows", "groupbyColumns")
 
@@ -79,7 +88,7 @@ def test_the_bundle_is_complete(assets: dict[str, Yaml]) -> None:
     database = assets["databases/marts.yaml"]
     assert "@127.0.0.1" in database["sqlalchemy_uri"] and not re.search(r":[^/@]+@", database["sqlalchemy_uri"])
     assert {board["slug"] for board in _all(assets, "dashboards")} == {
-        "rukovoditelyu", "prodazhi", "marketing", "menedzhery",
+        "rukovoditelyu", "prodazhi", "marketing", "menedzhery", "klienty", "zvonki-i-zadachi", "servis-i-proekty",
     }  # fmt: skip
     datasets = {dataset["uuid"]: dataset for dataset in _all(assets, "datasets")}
     assert all(dataset["database_uuid"] == database["uuid"] for dataset in datasets.values())
@@ -89,7 +98,7 @@ def test_the_bundle_is_complete(assets: dict[str, Yaml]) -> None:
         place["meta"]["uuid"]
         for board in _all(assets, "dashboards")
         for place in board["position"].values()
-        if isinstance(place, dict) and place["type"] == "CHART"
+        if _kind(place) == "CHART"
     ]
     assert sorted(placed) == sorted(charts), "each chart stands on one dashboard, once"
 
@@ -122,7 +131,7 @@ def test_every_chart_says_in_one_russian_sentence_what_its_number_means(assets: 
     for board in _all(assets, "dashboards"):
         position = board["position"]
         for place in position.values():
-            if isinstance(place, dict) and place["type"] == "COLUMN":
+            if _kind(place) == "COLUMN":
                 above, below = (position[child] for child in place["children"])
                 assert below["meta"]["code"] == charts[above["meta"]["uuid"]]["description"]
 
@@ -175,7 +184,7 @@ def test_filters_reach_exactly_the_charts_that_have_their_column(
     datasets = {dataset["uuid"]: dataset for dataset in _all(assets, "datasets")}
     for dashboard in dashboards:
         filters = assets[f"dashboards/{dashboard.slug}.yaml"]["metadata"]["native_filter_configuration"]
-        assert {"Период", "Канал" if dashboard.slug != "menedzhery" else "Менеджер"} <= {one["name"] for one in filters}
+        assert FILTERS[dashboard.slug] <= {one["name"] for one in filters}
         for one in filters:
             reached = [chart for chart in dashboard.charts if chart.number not in one["scope"]["excluded"]]
             assert reached, one["name"]
@@ -189,6 +198,39 @@ def test_filters_reach_exactly_the_charts_that_have_their_column(
             assert all(target["column"]["name"] in chart.table.columns for chart in reached), one["name"]
 
 
+def test_a_chart_along_the_months_shows_one_of_them_at_a_time(dashboards: list[Dashboard]) -> None:
+    charts = {f"{board.slug}_{chart.id}": chart for board in dashboards for chart in board.charts}
+    assert charts["klienty_churn_monthly"].narrowed("period_month")
+    # a mart of days has weeks and months for its charts, which hold many of its days
+    assert not charts["prodazhi_dynamics"].narrowed("date_day")
+    assert not charts["klienty_regular"].narrowed("last_won_date")
+
+
+def test_every_chart_of_a_dashboard_stands_on_one_tab_of_it(assets: dict[str, Yaml]) -> None:
+    """What is on no tab is on no screen; Superset finds the way up by `parents`."""
+    tabs = {}
+    for board in _all(assets, "dashboards"):
+        position = board["position"]
+        reached, above = [], [("ROOT_ID", [])]
+        while above:
+            name, parents = above.pop()
+            place = position[name]
+            assert place.get("parents", []) == parents, (board["slug"], name)
+            reached.append(name)
+            above += [(child, [*parents, name]) for child in place.get("children", [])]
+        assert sorted(reached) == sorted(position.keys() - {"DASHBOARD_VERSION_KEY", "HEADER_ID"})
+        tabs[board["slug"]] = [place["meta"]["text"] for place in position.values() if _kind(place) == "TAB"]
+    assert tabs == {
+        "rukovoditelyu": [],
+        "prodazhi": ["Воронка", "Выручка и план", "Прогноз", "Отказы и клиенты"],
+        "marketing": ["Реклама", "Лиды", "Рассылки"],
+        "menedzhery": [],
+        "klienty": [],
+        "zvonki-i-zadachi": ["Звонки", "Задачи", "Процессы"],
+        "servis-i-proekty": ["Сервис", "Проекты"],
+    }
+
+
 def test_a_mart_joins_by_the_steps_of_the_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The steps of docs/dashboards.md, on a mart that is not there yet."""
     for folder in ("dashboards", "datasets"):
@@ -199,15 +241,15 @@ def test_a_mart_joins_by_the_steps_of_the_description(tmp_path: Path, monkeypatc
     monkeypatch.setattr(build, "load_dictionary", lambda: load_dictionary(tmp_path / "models"))
     before = bundle()
 
-    (tmp_path / "models" / "marts" / "lead_statistics.yml").write_text(NEW_MART, encoding="utf-8")
+    (tmp_path / "models" / "marts" / "quote_statistics.yml").write_text(NEW_MART, encoding="utf-8")
     path = tmp_path / "dashboards" / "marketing.yaml"
     path.write_text(path.read_text(encoding="utf-8") + NEW_CHART, encoding="utf-8")
     after = bundle()
 
-    added = {"datasets/marts/lead_statistics.yaml", "charts/marketing_junk.yaml"}
+    added = {"datasets/marts/quote_statistics.yaml", "charts/marketing_declined.yaml"}
     changed = {name for name in after if after[name] != before.get(name)}
     assert changed == added | {"dashboards/marketing.yaml"}
-    dataset = yaml.load(after["datasets/marts/lead_statistics.yaml"], LOADER)
+    dataset = yaml.load(after["datasets/marts/quote_statistics.yaml"], LOADER)
     shown = {column["column_name"]: column["expression"] for column in dataset["columns"]}
     assert shown["source_ru"] == "CASE source WHEN 'web' THEN 'Сайт' ELSE source END"
 
@@ -230,6 +272,15 @@ def test_a_mart_joins_by_the_steps_of_the_description(tmp_path: Path, monkeypatc
             "could count rows several times: .* values of attribution_model",
         ),
         ({"width": 13}, "is wider than 12 columns"),
+        ({"kind": "heat", "over": "period_month"}, "a heat map needs one column along, in `over`, and one down"),
+        (
+            {"dataset": "client_retention", "metric": "m_churn_rate", "where": {}},
+            "could count rows several times: .* values of period_month",
+        ),
+        (
+            {"dataset": "client_cohort", "metric": "m_ltv", "where": {}, "kind": "line"},
+            "could count rows several times: .* values of month_number",
+        ),
     ],
 )
 def test_a_wrong_chart_is_refused_with_its_place(
@@ -244,7 +295,7 @@ def test_a_wrong_chart_is_refused_with_its_place(
     path = tmp_path / "dashboards" / "proba.yaml"
     monkeypatch.setattr(build, "HERE", tmp_path)
     path.write_text(yaml.safe_dump(described), encoding="utf-8")
-    assert [one.name for one in load_dashboards(tables)[0].charts] == ["Расходы"]
+    assert [one.name for one in load_dashboards(tables)[0].charts] == ["Данные", "Расходы"]
     chart.update(changed)
     path.write_text(yaml.safe_dump(described), encoding="utf-8")
     with pytest.raises(BundleError, match=f"proba.*{message}"):
@@ -255,6 +306,11 @@ def _has_period(assets: dict[str, Yaml], chart: Chart) -> bool:
     """Superset puts the dashboard's period into the filter of the kind TEMPORAL_RANGE, if the chart has one."""
     filters = assets[f"charts/{chart.dashboard}_{chart.id}.yaml"]["params"]["adhoc_filters"]
     return any(one.get("operator") == "TEMPORAL_RANGE" for one in filters)
+
+
+def _kind(place: Any) -> str:
+    """Of a place in a dashboard; its position holds the version of its form too, which is no place."""
+    return str(place["type"]) if isinstance(place, dict) else ""
 
 
 def _all(assets: dict[str, Yaml], kind: str) -> Iterator[Yaml]:

@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from .channels import UNKNOWN
 from .facts import DEAL, LEAD, UNKNOWN_CLIENT, Deal, Facts, Lead
 
-WINDOW = timedelta(hours=90 * 24)
-
 Attribution = tuple[tuple[str, str], tuple[str, str]]  # (channel, campaign) of the first and of the last touch
 
 
@@ -33,6 +31,7 @@ class Touches:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
+        self._window = timedelta(hours=24 * facts.settings.attribution_window_days)
         self._by_client: dict[str, list[Touch]] = defaultdict(list)
         for kind, elements in ((LEAD, facts.leads), (DEAL, facts.deals)):
             for element in elements.values():
@@ -43,7 +42,7 @@ class Touches:
 
     def _earlier(self, own: Touch, client_key: str) -> list[Touch]:
         known = self._by_client.get(client_key, [])
-        since = bisect_left(known, own.created_at - WINDOW, key=lambda touch: touch.created_at)
+        since = bisect_left(known, own.created_at - self._window, key=lambda touch: touch.created_at)
         return known[since : bisect_left(known, own)]
 
     def of_lead(self, lead: Lead) -> Attribution:

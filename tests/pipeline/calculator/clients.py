@@ -54,6 +54,20 @@ class _Care:
     seconds: list[tuple[date, int]] = field(default_factory=list)
 
 
+@dataclass
+class _Sales:
+    """What one client bought, and the revenue of it, both dated."""
+
+    won: list[tuple[date, Deal]] = field(default_factory=list)
+    received: list[tuple[date, Decimal]] = field(default_factory=list)
+
+    def within(self, days: Window) -> "_Sales | None":
+        """Those of a window, if there are any."""
+        won = [(day, deal) for day, deal in self.won if days.holds(day)]
+        received = [(day, amount) for day, amount in self.received if days.holds(day)]
+        return _Sales(won, received) if won or received else None
+
+
 def window(month: date, today: date) -> Window:
     """The twelve months that end with a month, with today for the running one."""
     last_day = min(today, add_months(month, 1) - timedelta(days=1))
@@ -81,21 +95,25 @@ def _care_by_client(facts: Facts) -> dict[str, _Care]:
 
 def client_abc(facts: Facts) -> list[MartRow]:
     """Classes of clients for the running month and the twelve before."""
-    sales: dict[str, list[tuple[date, Deal]]] = defaultdict(list)
+    sales: dict[str, _Sales] = defaultdict(_Sales)
     for deal in facts.deals.values():
         if deal.is_won and deal.closed_date and deal.client_key != UNKNOWN_CLIENT:
-            sales[deal.client_key].append((deal.closed_date, deal))
+            sales[deal.client_key].won.append((deal.closed_date, deal))
+    for receipt in facts.receipts:
+        if receipt.deal.client_key != UNKNOWN_CLIENT:
+            sales[receipt.deal.client_key].received.append((receipt.day, receipt.amount_rc))
     care = _care_by_client(facts)
     rows: dict[tuple[date, str], MartRow] = {}
     months = [add_months(facts.clock.running_month, -back) for back in range(MONTHS_KEPT)]
     for days in (window(month, facts.clock.today) for month in months):
         clients = {}
-        for client_key, deals in sales.items():
-            inside = [(day, deal) for day, deal in deals if days.holds(day)]
-            if inside:
-                first_month = first_of_month(min(day for day, _ in deals))
-                clients[client_key] = _client(days, client_key, inside, first_month, care[client_key])
-        classify(list(clients.values()))
+        for client_key, of_client in sales.items():
+            if inside := of_client.within(days):
+                first_day = min((day for day, _ in of_client.won), default=None)
+                row = _client(days, client_key, inside, first_day and first_of_month(first_day), care[client_key])
+                row["basis_value"] = row[facts.settings.abc_basis]
+                clients[client_key] = row
+        classify(list(clients.values()), facts.settings.abc_method)
         _score(list(clients.values()))
         rows |= {(days.month, client_key): row for client_key, row in clients.items()}
     for (month, client_key), row in rows.items():
@@ -104,35 +122,33 @@ def client_abc(facts: Facts) -> list[MartRow]:
     return list(rows.values())
 
 
-def _client(
-    window: Window, client_key: str, sales: Sequence[tuple[date, Deal]], first_month: date, care: _Care
-) -> MartRow:
-    revenue = as_money(sum((deal.revenue_rc for _, deal in sales), ZERO))
-    cv_squared = _variation(window, sales, first_month)
+def _client(window: Window, client_key: str, sales: _Sales, first_month: date | None, care: _Care) -> MartRow:
+    revenue = as_money(sum((amount for _, amount in sales.received), ZERO))
+    cv_squared = _variation(window, sales.received, first_month)
+    last_day = max(day for day, _ in sales.won or sales.received)
     seconds = sum(number for day, number in care.seconds if window.holds(day))
     return {
         "as_of_month": window.month,
         "client_key": client_key,
         "revenue": revenue,
-        "gross_profit": whole_total(deal.gross_profit_rc for _, deal in sales),
-        "deals_won": len(sales),
-        "basis_value": revenue,
+        "gross_profit": whole_total(deal.gross_profit_rc for _, deal in sales.won),
+        "deals_won": len(sales.won),
         "month_cv": None if cv_squared is None else _root(cv_squared),
         "xyz_class": _xyz(cv_squared),
-        "recency_days": (window.last_day - max(day for day, _ in sales)).days,
-        "frequency": len(sales),
+        "recency_days": (window.last_day - last_day).days,
+        "frequency": len(sales.won),
         "monetary": revenue,
         "touches_count": sum(window.holds(day) for day in care.touches),
         "service_hours": two_digits(seconds, HOUR),
     }
 
 
-def _variation(window: Window, sales: Iterable[tuple[date, Deal]], first_month: date) -> Fraction | None:
+def _variation(window: Window, received: Iterable[tuple[date, Decimal]], first_month: date | None) -> Fraction | None:
     """The coefficient of variation of monthly revenue, squared but with its sign: exact for the class borders."""
-    months = [month for month in window.full_months() if month >= first_month]
+    months = [month for month in window.full_months() if first_month and month >= first_month]
     by_month: dict[date, Fraction] = defaultdict(Fraction)
-    for day, deal in sales:
-        by_month[first_of_month(day)] += Fraction(deal.revenue_rc)
+    for day, amount in received:
+        by_month[first_of_month(day)] += Fraction(amount)
     if len(months) < MIN_MONTHS:
         return None
     values = [by_month[month] for month in months]
@@ -157,7 +173,7 @@ def _xyz(cv_squared: Fraction | None) -> str | None:
     return "Y" if cv_squared <= CV_Y**2 else "Z"
 
 
-def classify(rows: Sequence[MartRow]) -> None:
+def classify(rows: Sequence[MartRow], method: str) -> None:
     """Write places and classes by `basis_value` into rows of one window."""
     positive = sorted(
         (row for row in rows if row["basis_value"] > 0), key=lambda row: (-row["basis_value"], row["client_key"])
@@ -170,7 +186,7 @@ def classify(rows: Sequence[MartRow]) -> None:
         greater_sum = sum(greater, ZERO)
         row |= {
             "greater_sum": greater_sum,
-            "abc_class": _abc(greater_sum, whole_sum),
+            "abc_class": _abc_by_count(number, len(positive)) if method == "by_count" else _abc(greater_sum, whole_sum),
             "client_rank": len(greater) + 1,
             "cum_value": running,
             "cum_share": ratio(running, whole_sum),

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from .channels import ChannelMap, normal
+from .settings import DEFAULTS, Settings
 from .stages import LEADS, StageOrder, Stay, stays_by_owner
 from .values import (
     ZERO,
@@ -43,6 +44,7 @@ BORN_FROM_CALL = timedelta(minutes=5)
 NO_PRODUCT, FREE_TEXT_PRODUCT = 0, -1
 NO_MANAGER = 0
 NO_PROJECT = 0
+FIRST_DAY_OFF = 5  # Saturday, counted from Monday as 0
 
 _ENTITY_TYPES = {"LEAD": LEAD, "DEAL": DEAL, "CONTACT": CONTACT, "COMPANY": COMPANY}
 _DIRECTIONS = {1: "out", 4: "out", 2: "in", 3: "in", 5: "info"}
@@ -69,6 +71,8 @@ class Lead:
     amount_rc: Decimal | None
     stays: list[Stay]
     client_key: str = UNKNOWN_CLIENT
+    is_qualified: bool = False
+    loss_reason: str | None = None
 
     @property
     def is_junk(self) -> bool:
@@ -104,6 +108,7 @@ class Deal:
     manager_key: int
     client_key: str
     lead_id: int | None
+    row: Row
     deal_type: str | None
     amount_rc: Decimal | None
     created_at: datetime
@@ -121,6 +126,10 @@ class Deal:
     acquisition_at: datetime | None = None
     won_number: int | None = None
     is_repeat_sale: bool = False
+    is_repeat: bool = False  # the portal's own flag
+    loss_reason: str | None = None
+    received_rc: Decimal | None = None  # what was paid for it, where that is the revenue
+    cost_rate: Decimal | None = None  # taken for costs that nobody knows
     first_touch: tuple[str, str] = ("", "")
     last_touch: tuple[str, str] = ("", "")
 
@@ -141,7 +150,9 @@ class Deal:
 
     @property
     def revenue_rc(self) -> Decimal:
-        """The amount if won."""
+        """The amount if won, or what was paid."""
+        if self.received_rc is not None:
+            return self.received_rc
         return (self.amount_rc or ZERO) if self.is_won else ZERO
 
     @property
@@ -156,11 +167,13 @@ class Deal:
 
     @property
     def gross_profit_rc(self) -> Decimal | None:
-        """Revenue without purchase costs; None unless every product row has its cost."""
-        if self.amount_rc is None or not self.is_carried_by_rows:
+        """Revenue without purchase costs; None unless every product row has its cost, or a rate stands for it."""
+        if self.amount_rc is None and self.received_rc is None:
             return None
-        costs = [row.cost_rc for row in self.product_rows]
-        return None if None in costs else self.revenue_rc - total(costs)
+        costs = [row.cost_rc for row in self.parts]
+        if None not in costs:
+            return self.revenue_rc - total(costs)
+        return None if self.cost_rate is None else converted(1 - self.cost_rate, self.revenue_rc)
 
     @property
     def is_carried_by_rows(self) -> bool:
@@ -281,6 +294,15 @@ class TimeEntry:
     manager_key: int = NO_MANAGER
 
 
+@dataclass(frozen=True)
+class Receipt:
+    """Revenue of a deal and the day it is recognised on."""
+
+    deal: "Deal"
+    day: date
+    amount_rc: Decimal
+
+
 @dataclass
 class Spend:
     """A row of advertising costs."""
@@ -308,16 +330,20 @@ class Facts:
 
     clock: Clock
     order: StageOrder
+    settings: Settings = DEFAULTS
     leads: dict[int, Lead] = field(default_factory=dict)
     deals: dict[int, Deal] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     activities: list[Activity] = field(default_factory=list)
     tasks: dict[int, Task] = field(default_factory=dict)
     time_entries: list[TimeEntry] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    changed_days: Mapping[date, bool] = field(default_factory=dict)  # workdays and days off by the file
     users: dict[int, User] = field(default_factory=dict)
     parents: dict[int, int | None] = field(default_factory=dict)  # of departments
     my_companies: frozenset[int] = frozenset()
     merged_clients: Mapping[str, str] = field(default_factory=dict)
+    employers: Mapping[int, int | None] = field(default_factory=dict)  # companies of contacts
 
     @cached_property
     def deals_by_lead(self) -> dict[int, list[Deal]]:
@@ -327,6 +353,13 @@ class Facts:
             if deal.lead_id in self.leads:
                 result[deal.lead_id].append(deal)
         return result
+
+    @property
+    def deals_without_lead(self) -> list[Deal]:
+        """Deals that are requests of their own, where such are asked for (D8)."""
+        if self.settings.lead_mode != "requests":
+            return []
+        return [deal for deal in self.deals.values() if deal.lead_id not in self.leads]
 
     def department_of(self, manager_key: int) -> int:
         """Main department of a user; 0 for nobody's and unknown ones."""
@@ -363,14 +396,36 @@ class Facts:
 
     def client(self, company_id: int | None, contact_id: int | None) -> str:
         """The company unless it is one of our own, else the contact, else unknown; whoever they were merged into."""
-        key = f"P{contact_id}" if contact_id else UNKNOWN_CLIENT
-        if company_id and company_id not in self.my_companies:
-            key = f"C{company_id}"
+        company = f"C{company_id}" if company_id and company_id not in self.my_companies else None
+        contact = self._contact(contact_id) if contact_id else None
+        if self.settings.client_priority == "contact_first":
+            key = contact or company or UNKNOWN_CLIENT
+        else:
+            key = company or contact or UNKNOWN_CLIENT
         passed = set()
         while key in self.merged_clients and key not in passed:
             passed.add(key)
             key = self.merged_clients[key]
         return key
+
+    def _contact(self, contact_id: int) -> str:
+        employer = self.employers.get(contact_id) if self.settings.rollup_contact_to_company else None
+        return f"C{employer}" if employer and employer not in self.my_companies else f"P{contact_id}"
+
+    def counts(self, user_id: int | None, title: Any = None, pipeline_key: int | None = None) -> bool:
+        """Whether what a user is responsible for, with that title and pipeline, is in scope (R8)."""
+        pattern = self.settings.test_title_regex
+        is_test = pattern is not None and re.search(pattern, text(title) or "", re.IGNORECASE) is not None
+        return (
+            (user_id or NO_MANAGER) not in self.settings.excluded_user_ids
+            and pipeline_key not in self.settings.excluded_category_ids
+            and not is_test
+        )
+
+
+def is_workday(day: date, changed_days: Mapping[date, bool]) -> bool:
+    """Monday to Friday unless the file says otherwise."""
+    return changed_days.get(day, day.weekday() < FIRST_DAY_OFF)
 
 
 def allocated(amount: Decimal, row_amounts: Sequence[Decimal]) -> list[Decimal]:
@@ -420,10 +475,16 @@ def _leads(truth: Mapping[str, Any], facts: Facts, channels: ChannelMap, rates: 
         for row in rows_of(truth, "lead_stage_history")
     ]
     stays = stays_by_owner(history, facts.order, clock)
+    reasons = Labels(truth, facts.settings.loss_reason_field)
+    statuses_of: dict[int, set[str]] = defaultdict(set)
+    for row in history:
+        statuses_of[whole(row.get("owner_id"))].add(str(row["stage_id"]))
     for row in rows_of(truth, "leads"):
         created_at = clock.instant(row["date_create"])
         assert created_at
         number = int(row["id"])
+        if not facts.counts(reference(row.get("assigned_by_id")), row.get("title")):
+            continue
         outcome = _outcome(row.get("status_semantic_id"), "converted", "junk")
         closed_at = None if outcome == "open" else clock.instant(row.get("date_closed"))
         rate = rates.on(currency_code(row.get("currency_id")), clock.day(closed_at) if closed_at else clock.today)
@@ -443,6 +504,9 @@ def _leads(truth: Mapping[str, Any], facts: Facts, channels: ChannelMap, rates: 
             amount_rc=converted(rate, amount_of(row.get("opportunity"))),
             stays=stays.get(number, []),
             client_key=facts.client(reference(row.get("company_id")), reference(row.get("contact_id"))),
+            is_qualified=outcome == "converted"
+            or bool({str(row["status_id"]), *statuses_of[number]} & set(facts.settings.qualified_lead_status_ids)),
+            loss_reason=reasons.of(row),
         )
 
 
@@ -455,11 +519,18 @@ def _product_rows(truth: Mapping[str, Any]) -> dict[int, list[dict[str, Any]]]:
 
 
 class Prices:
-    """Purchase prices: those of the file from their day on, else those of the catalogue."""
+    """Purchase prices: those of the file from their day on, else those seen in the catalogue by then, else today's."""
 
-    def __init__(self, products: Iterable[Row], product_cost: Iterable[Row], rates: Rates) -> None:
+    def __init__(
+        self,
+        products: Iterable[Row],
+        seen: Iterable[tuple[date, Iterable[Row]]],
+        product_cost: Iterable[Row],
+        rates: Rates,
+    ) -> None:
         self._rates = rates
         self._catalogue = {int(row["id"]): row for row in products}
+        self._seen = sorted(((day, {int(row["id"]): row for row in rows}) for day, rows in seen), key=lambda at: at[0])
         self._dated: dict[int, list[tuple[date, Row]]] = defaultdict(list)
         for row in product_cost:
             if valid_from := calendar_date(row.get("valid_from")):
@@ -472,9 +543,11 @@ class Prices:
             row = max(dated, key=lambda entry: entry[0])[1]
             currency = currency_code(row.get("currency")) or self._rates.reporting_currency
             return converted(self._rates.on(currency, day), exact(row["cost"]), quantity), True
-        product = self._catalogue.get(product_key, {})
+        versions = [rows[product_key] for since, rows in self._seen if since <= day and product_key in rows]
+        is_dated = bool(versions) and exact(versions[-1].get("purchasing_price")) is not None
+        product = versions[-1] if is_dated else self._catalogue.get(product_key, {})
         rate = self._rates.on(currency_code(product.get("purchasing_currency")), day)
-        return converted(rate, exact(product.get("purchasing_price")), quantity), False
+        return converted(rate, exact(product.get("purchasing_price")), quantity), is_dated
 
 
 def _priced(
@@ -502,8 +575,28 @@ def _priced(
     return result
 
 
-def closed_at_of(row: Row, stays: Sequence[Stay], clock: Clock) -> datetime | None:
+class Labels:
+    """What is chosen in one custom field, as the portal shows it."""
+
+    def __init__(self, truth: Mapping[str, Any], name: str | None) -> None:
+        self._column = (name or "").lower()
+        self._labels = {
+            str(option["ID"]): text(option["VALUE"])
+            for field in rows_of(truth, "custom_fields")
+            if str(field.get("field_name")).lower() == self._column
+            for option in field.get("list") or field.get("enum") or []
+        }
+
+    def of(self, row: Row) -> str | None:
+        """The label of what is chosen on a card, an id if the option is no more (R7); None if nothing is."""
+        chosen = text(row.get(self._column))
+        return (self._labels.get(chosen) or f"#{chosen}") if chosen else None
+
+
+def closed_at_of(row: Row, stays: Sequence[Stay], clock: Clock, source: str = "stage_history") -> datetime | None:
     """When a won or lost element closed (R11)."""
+    if source == "closedate" and (named := calendar_date(row.get("closedate"))):
+        return clock.midnight(named)
     if stays and stays[-1].stage_id == row["stage_id"]:
         return stays[-1].entered_at
     if moved_at := clock.instant(row.get("moved_time")):
@@ -516,14 +609,20 @@ def _deals(truth: Mapping[str, Any], facts: Facts, channels: ChannelMap, rates: 
     clock = facts.clock
     stays = stays_by_owner(rows_of(truth, "deal_stage_history"), facts.order, clock)
     product_rows = _product_rows(truth)
+    reasons = Labels(truth, facts.settings.loss_reason_field)
     for row in rows_of(truth, "deals"):
-        if flag(row.get("is_recurring")):
+        in_scope = facts.counts(reference(row.get("assigned_by_id")), row.get("title"), whole(row.get("category_id")))
+        if flag(row.get("is_recurring")) or not in_scope:
             continue
         number = int(row["id"])
         outcome = _outcome(row.get("stage_semantic_id"), "won", "lost")
         created_at = clock.instant(row["date_create"])
         assert created_at
-        closed_at = None if outcome == "open" else closed_at_of(row, stays.get(number, []), clock)
+        closed_at = (
+            None
+            if outcome == "open"
+            else closed_at_of(row, stays.get(number, []), clock, facts.settings.close_date_source)
+        )
         closed_date = clock.day(closed_at) if closed_at else None
         rate = rates.on(currency_code(row.get("currency_id")), closed_date or clock.today)
         amount_rc = converted(rate, amount_of(row.get("opportunity")))
@@ -536,6 +635,7 @@ def _deals(truth: Mapping[str, Any], facts: Facts, channels: ChannelMap, rates: 
             manager_key=reference(row.get("assigned_by_id")) or NO_MANAGER,
             client_key=facts.client(reference(row.get("company_id")), reference(row.get("contact_id"))),
             lead_id=reference(row.get("lead_id")),
+            row=row,
             deal_type=text(row.get("type_id")),
             amount_rc=amount_rc,
             created_at=created_at,
@@ -550,12 +650,17 @@ def _deals(truth: Mapping[str, Any], facts: Facts, channels: ChannelMap, rates: 
             probability=whole(row.get("probability")) or None,
             planned_close=calendar_date(row.get("closedate")),
             last_activity_at=clock.instant(row.get("last_activity_time")),
+            is_repeat=flag(row.get("is_return_customer")),
+            loss_reason=reasons.of(row),
+            cost_rate=facts.settings.default_cost_rate,
         )
 
 
-def _activities(truth: Mapping[str, Any], clock: Clock) -> list[Activity]:
-    activities = []
+def _activities(truth: Mapping[str, Any], facts: Facts) -> list[Activity]:
+    activities, clock = [], facts.clock
     for row in rows_of(truth, "activities"):
+        if not facts.counts(reference(row.get("responsible_id"))):
+            continue
         is_completed = flag(row.get("completed"))
         ended_at, updated_at = clock.instant(row.get("end_time")), clock.instant(row.get("last_updated"))
         completed_at = ended_at if ended_at and updated_at and ended_at <= updated_at else updated_at
@@ -588,7 +693,8 @@ def _is_connected(leg: Row) -> bool:
     return leg.get("call_failed_code") == "200" and whole(leg.get("call_duration")) > 0
 
 
-def _calls(truth: Mapping[str, Any], clock: Clock, rates: Rates) -> list[Call]:
+def _calls(truth: Mapping[str, Any], facts: Facts, rates: Rates) -> list[Call]:
+    clock = facts.clock
     legs_by_call: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows_of(truth, "calls"):
         legs_by_call[text(row.get("call_id")) or f"row {row['id']}"].append(row)
@@ -598,7 +704,7 @@ def _calls(truth: Mapping[str, Any], clock: Clock, rates: Rates) -> list[Call]:
         leg = next(filter(_is_connected, legs), legs[0])
         starts = [start for start in (clock.instant(each.get("call_start_date")) for each in legs) if start]
         direction = _DIRECTIONS.get(whole(leg.get("call_type")), "info")
-        if direction == "info" or not starts:
+        if direction == "info" or not starts or not facts.counts(reference(leg.get("portal_user_id"))):
             continue
         kind = _ENTITY_TYPES.get((text(leg.get("crm_entity_type")) or "").upper())
         currency = currency_code(leg.get("cost_currency")) or rates.reporting_currency
@@ -630,9 +736,11 @@ def _returns(truth: Mapping[str, Any]) -> Counter[int]:
     )
 
 
-def _tasks(truth: Mapping[str, Any], clock: Clock) -> dict[int, Task]:
-    tasks, returns = {}, _returns(truth)
+def _tasks(truth: Mapping[str, Any], facts: Facts) -> dict[int, Task]:
+    tasks, returns, clock = {}, _returns(truth), facts.clock
     for row in rows_of(truth, "tasks"):
+        if not facts.counts(reference(row.get("responsible_id")), row.get("title")):
+            continue
         created_at = clock.instant(row.get("created_date"))
         assert created_at
         links = (str(link) for link in _listed(row.get("uf_crm_task")))
@@ -654,9 +762,12 @@ def _tasks(truth: Mapping[str, Any], clock: Clock) -> dict[int, Task]:
     return tasks
 
 
-def _time_entries(truth: Mapping[str, Any], clock: Clock) -> list[TimeEntry]:
-    entries = []
+def _time_entries(truth: Mapping[str, Any], facts: Facts) -> list[TimeEntry]:
+    entries, clock = [], facts.clock
+    left_out = {int(row["id"]) for row in rows_of(truth, "tasks")} - facts.tasks.keys()
     for row in rows_of(truth, "time_entries"):
+        if not facts.counts(reference(row.get("user_id"))) or whole(row.get("task_id")) in left_out:
+            continue
         # an entry by hand for a past day has the day of work in CREATED_DATE, one by timer in DATE_START
         moments = (clock.instant(row.get("created_date")), clock.instant(row.get("date_start")))
         known = [moment for moment in moments if moment]
@@ -709,20 +820,26 @@ def build_facts(
     channels: ChannelMap,
     product_cost: Sequence[Row] = (),
     client_merge_map: Sequence[Row] = (),
+    holidays: Sequence[Row] = (),
+    settings: Settings = DEFAULTS,
+    product_history: Sequence[tuple[date, Sequence[Row]]] = (),
 ) -> Facts:
     """All in-scope facts of a portal, with clients, rates and sales numbered."""
     companies = rows_of(truth, "companies")
-    facts = Facts(clock, StageOrder(rows_of(truth, "statuses")))
+    facts = Facts(clock, StageOrder(rows_of(truth, "statuses")), settings)
+    facts.changed_days = {date.fromisoformat(row["date"][:10]): flag(row["is_workday"]) for row in holidays}
+    facts.employers = {int(row["id"]): reference(row.get("company_id")) for row in rows_of(truth, "contacts")}
     facts.my_companies = frozenset(int(row["id"]) for row in companies if flag(row.get("is_my_company")))
     facts.merged_clients = {row["old_key"].strip(): row["new_key"].strip() for row in client_merge_map}
     facts.users = _users(truth)
     facts.parents = {int(row["id"]): reference(row.get("parent")) for row in rows_of(truth, "departments")}
     _leads(truth, facts, channels, rates)
-    _deals(truth, facts, channels, rates, Prices(rows_of(truth, "products"), product_cost, rates))
-    facts.activities = _activities(truth, clock)
-    facts.calls = _calls(truth, clock, rates)
-    facts.tasks = _tasks(truth, clock)
-    facts.time_entries = _time_entries(truth, clock)
+    prices = Prices(rows_of(truth, "products"), product_history, product_cost, rates)
+    _deals(truth, facts, channels, rates, prices)
+    facts.activities = _activities(truth, facts)
+    facts.calls = _calls(truth, facts, rates)
+    facts.tasks = _tasks(truth, facts)
+    facts.time_entries = _time_entries(truth, facts)
     _resolve_lead_clients(facts)
     _number_sales(facts)
     _complete_deals(facts)

@@ -8,10 +8,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from .facts import NO_MANAGER, closed_at_of
+from .facts import NO_MANAGER, UNKNOWN_CLIENT, Facts, closed_at_of
 from .stages import StageOrder, Stay, stays_by_owner
 from .values import (
-    Clock,
     Rates,
     Row,
     amount_of,
@@ -46,6 +45,9 @@ class Item:
     closed_at: datetime | None
     close_date: date | None
     stays: list[Stay]
+    row: Row
+    deal_id: int | None = None
+    client_key: str = UNKNOWN_CLIENT
 
     @property
     def is_open(self) -> bool:
@@ -57,17 +59,17 @@ class Item:
         return self.close_date is not None and self.close_date < day
 
 
-def read_invoices(truth: Mapping[str, Any], clock: Clock, rates: Rates) -> list[Item]:
+def read_invoices(truth: Mapping[str, Any], facts: Facts, rates: Rates) -> list[Item]:
     """All smart invoices."""
     history = rows_of(truth, "smart_invoice_stage_history")
-    return _items(SMART_INVOICE, rows_of(truth, "smart_invoices"), history, _semantics(truth), clock, rates)
+    return _items(SMART_INVOICE, rows_of(truth, "smart_invoices"), history, _semantics(truth), facts, rates)
 
 
-def read_process_items(truth: Mapping[str, Any], clock: Clock, rates: Rates) -> list[Item]:
+def read_process_items(truth: Mapping[str, Any], facts: Facts, rates: Rates) -> list[Item]:
     """All items of all smart processes."""
     semantics = _semantics(truth)
     rows, history = (_by_type(truth, table) for table in ("process_items", "process_stage_history"))
-    return [item for kind in rows for item in _items(kind, rows[kind], history[kind], semantics, clock, rates)]
+    return [item for kind in rows for item in _items(kind, rows[kind], history[kind], semantics, facts, rates)]
 
 
 def _by_type(truth: Mapping[str, Any], table: str) -> dict[int, list[Row]]:
@@ -91,12 +93,15 @@ def _items(
     rows: Sequence[Row],
     history: Sequence[Row],
     semantics: Mapping[str, str],
-    clock: Clock,
+    facts: Facts,
     rates: Rates,
 ) -> list[Item]:
+    clock = facts.clock
     stays_of = stays_by_owner(history, StageOrder(()), clock)
     items = []
     for row in rows:
+        if not facts.counts(reference(row.get("assigned_by_id")), None, whole(row.get("category_id"))):
+            continue
         number, stage_id = int(row["id"]), text(row.get("stage_id")) or NO_STAGE
         stays = stays_of.get(number, [])
         known = stays[-1].semantics if stays and stays[-1].stage_id == stage_id else "P"
@@ -118,6 +123,9 @@ def _items(
                 closed_at=closed_at,
                 close_date=calendar_date(row.get("closedate")),
                 stays=stays,
+                row=row,
+                deal_id=reference(row.get("parent_id2")),
+                client_key=facts.client(reference(row.get("company_id")), reference(row.get("contact_id"))),
             )
         )
     return items

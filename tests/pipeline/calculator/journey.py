@@ -21,6 +21,7 @@ def deal_journey(facts: Facts) -> list[MartRow]:
     touches, idleness = Touches(facts), Idleness(facts)
     responses = Responses(facts)
     contacts = _contacts(facts)
+    asked = {deal.id: deal for deal in facts.deals_without_lead}
     rows = []
     for deal in facts.deals.values():
         lead = facts.leads.get(deal.lead_id or 0)
@@ -39,7 +40,7 @@ def deal_journey(facts: Facts) -> list[MartRow]:
                 "stage_path": ARROW.join(stages) or None,
                 "lead_id": deal.lead_id,
                 "lead_created_at": lead.created_at if lead else None,
-                "first_response_minutes": _response_minutes(responses, lead),
+                "first_response_minutes": _response_minutes(responses, lead or asked.get(deal.id)),
                 "created_at": deal.created_at,
                 **contacts[deal.id],
                 **_times(facts, deal, lead),
@@ -55,9 +56,8 @@ def deal_journey(facts: Facts) -> list[MartRow]:
     return rows
 
 
-def _response_minutes(responses: Responses, lead: Lead | None) -> float | None:
-    answered_at = responses.first_response_at(lead) if lead else None
-    return two_digits(int((answered_at - lead.created_at).total_seconds()), MINUTE) if lead and answered_at else None
+def _response_minutes(responses: Responses, request: Lead | Deal | None) -> float | None:
+    return two_digits(responses.seconds(request), MINUTE) if request else None
 
 
 def _contacts(facts: Facts) -> dict[int, dict[str, int]]:

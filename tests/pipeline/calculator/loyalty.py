@@ -38,6 +38,16 @@ def _sales(facts: Facts) -> Sales:
     return sales
 
 
+def _receipts(facts: Facts, sales: Sales) -> dict[str, list[tuple[date, Decimal]]]:
+    """Revenue of clients who bought, by month; what came before the first sale belongs to it."""
+    received: dict[str, list[tuple[date, Decimal]]] = defaultdict(list)
+    for receipt in facts.receipts:
+        if of_client := sales.get(receipt.deal.client_key):
+            day = max(receipt.day, of_client[0][0])
+            received[receipt.deal.client_key].append((first_of_month(day), receipt.amount_rc))
+    return received
+
+
 def _months(first: date, last: date) -> list[date]:
     months = []
     while first <= last:
@@ -84,26 +94,31 @@ def _flow(days: list[list[date]], month: date) -> MartRow:
 
 def client_cohort(facts: Facts) -> list[MartRow]:
     """What clients of one first month bought in the months after it."""
-    cohorts: dict[date, list[list[tuple[date, Deal]]]] = defaultdict(list)
-    for sales in _sales(facts).values():
-        cohorts[first_of_month(sales[0][0])].append(sales)
+    cohorts: dict[date, Sales] = defaultdict(dict)
+    all_sales = _sales(facts)
+    received = _receipts(facts, all_sales)
+    for client, sales in all_sales.items():
+        cohorts[first_of_month(sales[0][0])][client] = sales
     last = add_months(facts.clock.running_month, -1)
     rows = []
     for cohort, clients in cohorts.items():
         for number, month in enumerate(_months(cohort, last)):
-            rows.append({"cohort_month": cohort, "month_number": number, **_in_month(clients, month)})
+            revenue = [entry for client in clients for entry in received[client]]
+            rows.append(
+                {"cohort_month": cohort, "month_number": number, **_in_month(list(clients.values()), revenue, month)}
+            )
     return rows
 
 
-def _in_month(clients: list[list[tuple[date, Deal]]], month: date) -> MartRow:
+def _in_month(clients: list[list[tuple[date, Deal]]], received: list[tuple[date, Decimal]], month: date) -> MartRow:
     dated = [(first_of_month(day), deal) for sales in clients for day, deal in sales]
     so_far = [deal for at, deal in dated if at <= month]
     active = sum(any(first_of_month(day) == month for day, _ in sales) for sales in clients)
-    cumulative = as_money(total(deal.revenue_rc for deal in so_far))
+    cumulative = as_money(total(amount for at, amount in received if at <= month))
     return {
         "cohort_size": len(clients),
         "clients_active": active,
-        "revenue": as_money(total(deal.revenue_rc for at, deal in dated if at == month)),
+        "revenue": as_money(total(amount for at, amount in received if at == month)),
         "revenue_cumulative": cumulative,
         "gross_profit_cumulative": whole_total(deal.gross_profit_rc for deal in so_far),
         "retention": ratio(active, len(clients)),
@@ -124,7 +139,7 @@ def client_rating(facts: Facts, abc: Iterable[Mapping[str, Any]]) -> list[MartRo
             "client_key": client,
             "deals_total": len(of_client),
             "deals_lost": sum(deal.is_lost for deal in of_client),
-            **_rated(sales.get(client, []), facts.clock.today),
+            **_rated(of_client, sales.get(client, []), facts.clock.today),
             "abc_class": classes.get(client),
         }
         for client, of_client in deals.items()
@@ -136,9 +151,9 @@ def client_rating(facts: Facts, abc: Iterable[Mapping[str, Any]]) -> list[MartRo
     return rows
 
 
-def _rated(sales: list[tuple[date, Deal]], today: date) -> MartRow:
+def _rated(deals: list[Deal], sales: list[tuple[date, Deal]], today: date) -> MartRow:
     won = [deal for _, deal in sales]
-    revenue = as_money(total(deal.revenue_rc for deal in won))
+    revenue = as_money(total(deal.revenue_rc for deal in deals))
     discount, row_amount = (
         sum((getattr(deal, name) for deal in won), ZERO) for name in ("discount_rc", "row_amount_rc")
     )
@@ -175,17 +190,26 @@ def unit_economics(facts: Facts, spend: Iterable[Spend]) -> list[MartRow]:
         kind = "marketing" if item.cost_type in MARKETING else item.cost_type
         if kind in {"marketing", "sales"}:
             costs[first_of_month(item.spend_date)][kind] += item.cost_rc or ZERO
-    won = [(first_of_month(day), deal) for sales in _sales(facts).values() for day, deal in sales]
+    all_sales = _sales(facts)
+    won = [(first_of_month(day), deal) for sales in all_sales.values() for day, deal in sales]
+    received = [entry for of_client in _receipts(facts, all_sales).values() for entry in of_client]
     known = [*costs, *(month for month, _ in won)]
     months = _months(min(known), facts.clock.running_month) if known else []
-    return [_economy(month, costs[month], [(at, deal) for at, deal in won if at <= month]) for month in months]
+    return [
+        _economy(
+            month,
+            costs[month],
+            [(at, deal) for at, deal in won if at <= month],
+            as_money(total(amount for at, amount in received if at <= month)),
+        )
+        for month in months
+    ]
 
 
-def _economy(month: date, cost: Mapping[str, Decimal], won: list[tuple[date, Deal]]) -> MartRow:
+def _economy(month: date, cost: Mapping[str, Decimal], won: list[tuple[date, Deal]], revenue: Decimal) -> MartRow:
     deals = [deal for _, deal in won]
     clients = len({deal.client_key for deal in deals})
     new = sum(deal.won_number == 1 for at, deal in won if at == month)
-    revenue = as_money(total(deal.revenue_rc for deal in deals))
     profit = whole_total(deal.gross_profit_rc for deal in deals)
     ltv = avg_money(revenue, clients)
     ltv_margin = None if profit is None else avg_money(profit, clients)

@@ -10,7 +10,7 @@ from typing import Any
 from .facts import DEFERRED, EMAIL, MEETING, OUTGOING, Deal, Facts, PlanKey
 from .idle import Idleness
 from .responses import Responses
-from .values import ZERO, add_months, as_money, avg_money, median, ratio, two_digits
+from .values import ZERO, add_months, as_money, avg_money, first_of_month, median, ratio, two_digits
 
 MartRow = dict[str, Any]
 Cell = dict[str, Any]
@@ -91,24 +91,33 @@ class _Board:
             cell["lost_amount"] += deal.amount_rc or ZERO
             return
         cell["deals_won"] += 1
-        cell["revenue"] += deal.revenue_rc
         cell["cycle_days"].append(deal.cycle_days)
         cell["discount"] += deal.discount_rc
         cell["row_amount"] += deal.row_amount_rc
         if deal.is_repeat_sale:
             cell["deals_won_repeat"] += 1
-            cell["revenue_repeat"] += deal.revenue_rc
+
+    def add_receipts(self) -> None:
+        for receipt in self.facts.receipts:
+            cell = self.cells[first_of_month(receipt.day), receipt.deal.manager_key]
+            cell["revenue"] += receipt.amount_rc
+            cell["revenue_repeat"] += receipt.amount_rc if receipt.deal.is_repeat_sale else ZERO
 
     def add_leads(self) -> None:
-        responses = Responses(self.facts)
         for lead in self.facts.leads.values():
             cell = self.at(lead.created_at, lead.manager_key)
             cell["leads_assigned"] += 1
-            cell["requests"] += 1
             cell["leads_with_won"] += any(deal.is_won for deal in self.facts.deals_by_lead.get(lead.id, []))
-            if answered_at := responses.first_response_at(lead):
+
+    def add_requests(self) -> None:
+        responses = Responses(self.facts)
+        for request in (*self.facts.leads.values(), *self.facts.deals_without_lead):
+            cell = self.at(request.created_at, request.manager_key)
+            cell["requests"] += 1
+            seconds = responses.seconds(request)
+            if seconds is not None:
                 cell["requests_answered"] += 1
-                cell["response_seconds"].append(int((answered_at - lead.created_at).total_seconds()))
+                cell["response_seconds"].append(seconds)
 
     def add_calls(self) -> None:
         for call in self.facts.calls:
@@ -170,7 +179,9 @@ def manager_cells(facts: Facts, plans: Mapping[PlanKey, Decimal]) -> Cells:
     """Work, results and plans of every manager by month, wherever there are any."""
     board = _Board(facts)
     board.add_deals()
+    board.add_receipts()
     board.add_leads()
+    board.add_requests()
     board.add_calls()
     board.add_tasks()
     board.add_activities()

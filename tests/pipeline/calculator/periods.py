@@ -78,10 +78,12 @@ def _daily(facts: Facts) -> dict[tuple[int, str], Daily]:
             series[pipeline, "deals_created"][deal.created_date] += ONE
             if deal.closed_date and deal.is_won:
                 series[pipeline, "deals_won"][deal.closed_date] += ONE
-                series[pipeline, "revenue"][deal.closed_date] += deal.revenue_rc
             elif deal.closed_date:
                 series[pipeline, "deals_lost"][deal.closed_date] += ONE
                 series[pipeline, "lost_amount"][deal.closed_date] += deal.amount_rc or ZERO
+    for receipt in facts.receipts:
+        for pipeline in (ALL_PIPELINES, receipt.deal.pipeline_key):
+            series[pipeline, "revenue"][receipt.day] += receipt.amount_rc
     return series
 
 

@@ -1,40 +1,37 @@
 """Mart `sales_plan_fact` (3.10)."""
 
-from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from .facts import Deal, Facts, PlanKey
-from .values import ZERO, add_months, as_money, avg_money, first_of_month, flag, ratio, rounded
+from .facts import Deal, Facts, PlanKey, is_workday
+from .values import add_months, as_money, avg_money, first_of_month, ratio, rounded, total
 
 MartRow = dict[str, Any]
 
-FIRST_DAY_OFF = 5  # Saturday, counted from Monday as 0
 
-
-def sales_plan_fact(
-    facts: Facts, plans: Mapping[PlanKey, Decimal], holidays: Iterable[Mapping[str, str]] = ()
-) -> list[MartRow]:
+def sales_plan_fact(facts: Facts, plans: Mapping[PlanKey, Decimal]) -> list[MartRow]:
     """Plans beside what was sold, and where the pace leads."""
-    changed = {date.fromisoformat(row["date"][:10]): flag(row["is_workday"]) for row in holidays}
-    return [_row(facts, key, plan, changed) for key, plan in plans.items() if key[0] <= facts.clock.running_month]
+    return [_row(facts, key, plan) for key, plan in plans.items() if key[0] <= facts.clock.running_month]
 
 
-def _row(facts: Facts, key: PlanKey, plan: Decimal, changed: Mapping[date, bool]) -> MartRow:
+def _row(facts: Facts, key: PlanKey, plan: Decimal) -> MartRow:
     month, scope, scope_key, metric = key
-    sold = [
-        deal
+    won = sum(
+        deal.is_won and first_of_month(deal.closed_date) == month and _holds(facts, scope, scope_key, deal)
         for deal in facts.deals.values()
-        if deal.is_won
-        and deal.closed_date
-        and first_of_month(deal.closed_date) == month
-        and _holds(facts, scope, scope_key, deal)
-    ]
-    fact = as_money(sum((deal.revenue_rc for deal in sold), ZERO) if metric == "revenue" else len(sold))
+        if deal.closed_date
+    )
+    received = (
+        receipt.amount_rc
+        for receipt in facts.receipts
+        if first_of_month(receipt.day) == month and _holds(facts, scope, scope_key, receipt.deal)
+    )
+    fact = as_money(total(received) if metric == "revenue" else won)
     days = [month + timedelta(days=number) for number in range((add_months(month, 1) - month).days)]
-    workdays = [day for day in days if changed.get(day, day.weekday() < FIRST_DAY_OFF)]
+    workdays = [day for day in days if is_workday(day, facts.changed_days)]
     elapsed = sum(day <= facts.clock.today for day in workdays)
     run_rate = avg_money(fact * len(workdays), elapsed)
     return {

@@ -1,14 +1,15 @@
 """Mart `product_performance` (3.21)."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from .clients import Window, classify, window
-from .facts import Deal, Facts, ProductRow
-from .values import ZERO, as_money, avg_money, first_of_month, ratio, total, whole_total
+from .facts import Deal, Facts, ProductRow, allocated
+from .values import ZERO, as_money, avg_money, first_of_month, ratio, total
 
 MartRow = dict[str, Any]
 
@@ -17,12 +18,16 @@ Sold = list[tuple[Deal, ProductRow]]
 
 def product_performance(facts: Facts) -> list[MartRow]:
     """What every product brought by month and pipeline; what is still open stands in the running month."""
-    cells: dict[tuple[date, int, int], dict[str, Sold]] = defaultdict(lambda: {"won": [], "lost": [], "open": []})
+    cells: dict[tuple[date, int, int], dict[str, Sold]] = defaultdict(
+        lambda: {"won": [], "lost": [], "open": [], "paid": []}
+    )
     for deal in facts.deals.values():
         month = first_of_month(deal.closed_date) if deal.closed_date else facts.clock.running_month
         if deal.is_open or deal.closed_date:
             for part in deal.parts:
                 cells[month, part.product_key, deal.pipeline_key][deal.outcome].append((deal, part))
+    for day, deal, part in _received(facts):
+        cells[first_of_month(day), part.product_key, deal.pipeline_key]["paid"].append((deal, part))
     rows = [
         {"period_month": month, "product_key": product, "pipeline_key": pipeline, **_measures(cell)}
         for (month, product, pipeline), cell in cells.items()
@@ -31,7 +36,7 @@ def product_performance(facts: Facts) -> list[MartRow]:
     sales = _sales(facts)
     for month, pipeline in {(row["period_month"], row["pipeline_key"]) for row in rows}:
         of_month = [row for row in rows if (row["period_month"], row["pipeline_key"]) == (month, pipeline)]
-        classes = _classes(sales[pipeline], window(month, facts.clock.today))
+        classes = _classes(sales[pipeline], window(month, facts.clock.today), facts.settings.abc_method)
         for row in of_month:
             row["revenue_rank"] = 1 + sum(other["revenue"] > row["revenue"] for other in of_month)
             row["abc_class"] = classes.get(row["product_key"], "N")
@@ -39,30 +44,42 @@ def product_performance(facts: Facts) -> list[MartRow]:
 
 
 def _sales(facts: Facts) -> dict[int, list[tuple[date, ProductRow]]]:
-    """Rows of won deals with their days, by pipeline."""
+    """Revenue of product rows with its days, by pipeline."""
     sales: dict[int, list[tuple[date, ProductRow]]] = defaultdict(list)
-    for deal in facts.deals.values():
-        if deal.is_won and deal.closed_date:
-            sales[deal.pipeline_key] += [(deal.closed_date, part) for part in deal.parts]
+    for day, deal, part in _received(facts):
+        sales[deal.pipeline_key].append((day, part))
     return sales
 
 
-def _classes(sales: list[tuple[date, ProductRow]], days: Window) -> dict[int, str]:
+def _received(facts: Facts) -> Iterator[tuple[date, Deal, ProductRow]]:
+    """Product rows with their parts of each day's revenue of their deal (2.7)."""
+    by_day: dict[tuple[date, int], Decimal] = defaultdict(lambda: ZERO)
+    for receipt in facts.receipts:
+        by_day[receipt.day, receipt.deal.id] += receipt.amount_rc
+    for (day, deal_id), amount in by_day.items():
+        deal = facts.deals[deal_id]
+        shares = allocated(amount, [row.amount_rc or ZERO for row in deal.product_rows])
+        shares += [] if deal.is_carried_by_rows else [amount]
+        for part, share in zip(deal.parts, shares, strict=True):
+            yield day, deal, replace(part, allocated_rc=share)
+
+
+def _classes(sales: list[tuple[date, ProductRow]], days: Window, method: str) -> dict[int, str]:
     revenue: dict[int, Decimal] = defaultdict(lambda: ZERO)
     for day, part in sales:
         if days.holds(day):
             revenue[part.product_key] += part.allocated_rc or ZERO
     rows: list[MartRow] = [{"client_key": product, "basis_value": value} for product, value in revenue.items()]
-    classify(rows)
+    classify(rows, method)
     return {row["client_key"]: row["abc_class"] for row in rows}
 
 
 def _measures(cell: dict[str, Sold]) -> MartRow:
-    sold = [part for _, part in cell["won"]]
-    revenue, row_amount, discount = _sum(sold, "allocated_rc"), _sum(sold, "amount_rc"), _sum(sold, "discount_rc")
+    sold, paid = [part for _, part in cell["won"]], [part for _, part in cell["paid"]]
+    revenue, row_amount, discount = _sum(paid, "allocated_rc"), _sum(sold, "amount_rc"), _sum(sold, "discount_rc")
     quantity = sum((part.quantity for part in sold), Decimal(0))
-    cost = whole_total(part.cost_rc for part in sold)
-    margin = None if cost is None else revenue - cost
+    is_cost_known = all(part.cost_rc is not None for part in (*sold, *paid))
+    margin = revenue - _sum(sold, "cost_rc") if is_cost_known else None
     return {
         "deals_won": len({deal.id for deal, _ in cell["won"]}),
         "quantity": quantity,
@@ -73,7 +90,7 @@ def _measures(cell: dict[str, Sold]) -> MartRow:
         "is_cost_historical": _all_dated(part for part in sold if part.cost_rc is not None),
         "margin": margin,
         "margin_rate": ratio(margin, revenue),
-        "cost_coverage": ratio(_sum([part for part in sold if part.cost_rc is not None], "allocated_rc"), revenue),
+        "cost_coverage": ratio(_sum([part for part in paid if part.cost_rc is not None], "allocated_rc"), revenue),
         "avg_unit_price": avg_money(row_amount, quantity),
         "discount_share": ratio(discount, discount + row_amount),
         "lost_amount": _sum([part for _, part in cell["lost"]], "allocated_rc"),

@@ -33,7 +33,9 @@ def manager_channel_performance(facts: Facts) -> list[MartRow]:
             closed = cells[first_of_month(deal.closed_date), *who]
             closed["deals_won"] += deal.is_won
             closed["deals_lost"] += deal.is_lost
-            closed["revenue"] += deal.revenue_rc
+    for receipt in facts.receipts:
+        deal = receipt.deal
+        cells[first_of_month(receipt.day), deal.manager_key, deal.last_touch[0]]["revenue"] += receipt.amount_rc
     return [
         {
             "period_month": month,
@@ -59,10 +61,13 @@ def repeat_sales(facts: Facts) -> list[MartRow]:
         key = first_of_month(deal.closed_date), deal.manager_key, deal.pipeline_key, deal.is_repeat_sale
         cells[key]["deals_won"] += deal.is_won
         cells[key]["deals_lost"] += deal.is_lost
-        cells[key]["revenue"] += deal.revenue_rc
         cells[key]["lost_amount"] += (deal.amount_rc or ZERO) if deal.is_lost else ZERO
         if deal.is_won and deal.client_key != UNKNOWN_CLIENT:
             clients[key].add(deal.client_key)
+    for receipt in facts.receipts:
+        deal = receipt.deal
+        key = first_of_month(receipt.day), deal.manager_key, deal.pipeline_key, deal.is_repeat_sale
+        cells[key]["revenue"] += receipt.amount_rc
     rows = [
         {**_repeat_row(key, len(clients[key])), **cell}
         for key, cell in cells.items()
@@ -139,13 +144,14 @@ def _add_lead(cell: Cell, facts: Facts, responses: Responses, lead: Lead) -> Non
     cell["leads"] += 1
     cell["leads_repeat"] += lead.is_repeat
     cell[f"leads_{lead.outcome}"] += 1
-    cell["leads_qualified"] += lead.outcome == "converted"
+    cell["leads_qualified"] += lead.is_qualified
     cell["leads_with_deal"] += bool(deals)
     cell["leads_with_won"] += any(deal.is_won for deal in deals)
     cell["revenue"] += sum((deal.revenue_rc for deal in deals), ZERO)
-    if answered_at := responses.first_response_at(lead):
+    seconds = responses.seconds(lead)
+    if seconds is not None:
         cell["requests_answered"] += 1
-        cell["response_seconds"] += int((answered_at - lead.created_at).total_seconds())
+        cell["response_seconds"] += seconds
     if lead.closed_at:
         cell["leads_closed"] += 1
         cell["close_seconds"] += int((lead.closed_at - lead.created_at).total_seconds())
@@ -158,12 +164,14 @@ def loss_analysis(facts: Facts) -> list[MartRow]:
     cells = _table(("deals_lost", "days_to_loss_sum"), ("lost_amount",))
     for deal in facts.deals.values():
         if deal.is_lost and deal.closed_date:
-            key = (deal.pipeline_key, _lost_from(facts, deal.pipeline_key, deal.stays), deal.stage_id)
+            reason = deal.loss_reason or facts.order.name(deal.pipeline_key, deal.stage_id)
+            key = (deal.pipeline_key, _lost_from(facts, deal.pipeline_key, deal.stays), deal.stage_id, reason)
             who = deal.manager_key, deal.last_touch[0]
             _add_loss(cells["deal", first_of_month(deal.closed_date), *key, *who], deal, deal.cycle_days)
     for lead in facts.leads.values():
         if lead.is_junk and lead.closed_at:
-            key = (LEADS, _lost_from(facts, LEADS, lead.stays), lead.status_id)
+            reason = lead.loss_reason or facts.order.name(LEADS, lead.status_id)
+            key = (LEADS, _lost_from(facts, LEADS, lead.stays), lead.status_id, reason)
             who = lead.manager_key, lead.channel_key
             days = (facts.clock.day(lead.closed_at) - facts.clock.day(lead.created_at)).days
             _add_loss(cells["lead", facts.clock.month(lead.closed_at), *key, *who], lead, days)
@@ -174,12 +182,12 @@ def loss_analysis(facts: Facts) -> list[MartRow]:
             "pipeline_key": max(pipeline, 0),
             "lost_from_stage": lost_from,
             "stage_id": stage,
-            "loss_reason": facts.order.name(pipeline, stage),
+            "loss_reason": reason,
             "manager_key": manager,
             "channel_key": channel,
             **cell,
         }
-        for (entity, month, pipeline, lost_from, stage, manager, channel), cell in cells.items()
+        for (entity, month, pipeline, lost_from, stage, reason, manager, channel), cell in cells.items()
         if month <= facts.clock.running_month
     ]
 

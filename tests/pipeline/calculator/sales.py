@@ -7,7 +7,7 @@ from typing import Any
 
 from .attribution import Touches
 from .channels import NOT_ALLOCATED
-from .facts import Deal, Facts, Lead, Spend
+from .facts import Deal, Facts, Lead, Receipt, Spend
 from .values import ZERO, add_months, as_money, cost_per, first_of_month, ratio, whole_total
 
 MartRow = dict[str, Any]
@@ -16,6 +16,7 @@ Cell = dict[str, Any]
 MODELS = ("first_touch", "last_touch")
 BASES = ("cohort", "event")
 MARKETING = ("ad", "other_marketing")
+ACTIONS = {"deal": "deals", "lead_qualified": "leads_qualified", "deal_won": "deals_won"}
 
 _COUNTS = (
     "impressions",
@@ -52,8 +53,35 @@ def channel_roi(facts: Facts, spend: Iterable[Spend]) -> list[MartRow]:
     for deal in facts.deals.values():
         for model, touch in zip(MODELS, (deal.first_touch, deal.last_touch), strict=True):
             _add_deal(cells, facts, deal, model, touch)
+    for receipt in facts.receipts:
+        for model, touch in zip(MODELS, (receipt.deal.first_touch, receipt.deal.last_touch), strict=True):
+            _add_receipt(cells, facts, receipt, model, touch)
+    _add_requests(cells, facts.deals_without_lead)
     cells = {key: cell for key, cell in cells.items() if key[2] <= facts.clock.running_month}
-    return _roi_rows(cells)
+    return _roi_rows(cells, facts.settings.cpa_action)
+
+
+def _add_receipt(cells: dict[Key, Cell], facts: Facts, receipt: Receipt, model: str, touch: tuple[str, str]) -> None:
+    assert receipt.deal.acquisition_at
+    acquired = facts.clock.month(receipt.deal.acquisition_at)
+    for basis, month in zip(BASES, (acquired, first_of_month(receipt.day)), strict=True):
+        cells[model, basis, month, *touch]["revenue"] += receipt.amount_rc
+
+
+def _add_requests(cells: dict[Key, Cell], deals: Iterable[Deal]) -> None:
+    for deal in deals:
+        for model, touch in zip(MODELS, (deal.first_touch, deal.last_touch), strict=True):
+            for basis in BASES:
+                _add_request(cells[model, basis, first_of_month(deal.created_date), *touch], deal)
+
+
+def _add_request(cell: Cell, deal: Deal) -> None:
+    """A deal without a lead is a request that has led to itself."""
+    cell["leads"] += 1
+    cell["leads_repeat"] += deal.is_repeat
+    cell["leads_qualified"] += 1
+    cell["leads_with_deal"] += 1
+    cell["leads_with_won"] += deal.is_won
 
 
 def _add_spend(cells: dict[Key, Cell], item: Spend) -> None:
@@ -72,7 +100,7 @@ def _add_lead(cells: dict[Key, Cell], facts: Facts, lead: Lead, model: str, touc
         cell = cells[model, basis, facts.clock.month(lead.created_at), *touch]
         cell["leads"] += 1
         cell["leads_repeat"] += lead.is_repeat
-        cell["leads_qualified"] += lead.outcome == "converted"
+        cell["leads_qualified"] += lead.is_qualified
         cell["leads_junk"] += lead.outcome == "junk"
         cell["leads_with_deal"] += bool(deals)
         cell["leads_with_won"] += any(deal.is_won for deal in deals)
@@ -90,12 +118,11 @@ def _add_deal(cells: dict[Key, Cell], facts: Facts, deal: Deal, model: str, touc
         cell["deals_lost"] += deal.is_lost
         cell["deals_won"] += deal.is_won
         cell["new_clients"] += deal.won_number == 1
-        cell["revenue"] += deal.revenue_rc
         if deal.is_won:
             cell["profits"].append(deal.gross_profit_rc)
 
 
-def _roi_rows(cells: Mapping[Key, Cell]) -> list[MartRow]:
+def _roi_rows(cells: Mapping[Key, Cell], cpa_action: str) -> list[MartRow]:
     totals: dict[tuple[str, str, date], Cell] = defaultdict(_empty)
     by_channel: dict[tuple[str, str, date, str], Cell] = defaultdict(_empty)
     for (model, basis, month, channel, _), cell in cells.items():
@@ -109,7 +136,7 @@ def _roi_rows(cells: Mapping[Key, Cell]) -> list[MartRow]:
             "period_month": key[2],
             "channel_key": key[3],
             "utm_campaign": key[4],
-            **_measures(cell),
+            **_measures(cell, cpa_action),
             "spend_share": ratio(cell["spend"], totals[key[:3]]["spend"]),
             "leads_share": ratio(cell["leads"], totals[key[:3]]["leads"]),
             "zero_conversion_months": _months_without_sales(by_channel, key) if key[1] == "event" else None,
@@ -118,7 +145,7 @@ def _roi_rows(cells: Mapping[Key, Cell]) -> list[MartRow]:
     ]
 
 
-def _measures(cell: Cell) -> MartRow:
+def _measures(cell: Cell, cpa_action: str) -> MartRow:
     spend, revenue = as_money(cell["spend"]), as_money(cell["revenue"])
     gross_profit = whole_total(cell["profits"])
     return {
@@ -130,7 +157,7 @@ def _measures(cell: Cell) -> MartRow:
         "cpc": cost_per(spend, cell["clicks"]),
         "cpl": cost_per(spend, cell["leads"]),
         "cpql": cost_per(spend, cell["leads_qualified"]),
-        "cpa": cost_per(spend, cell["deals"]),
+        "cpa": cost_per(spend, cell[ACTIONS[cpa_action]]),
         "cpo": cost_per(spend, cell["deals_won"]),
         "cac": cost_per(spend, cell["new_clients"]),
         "lead_to_deal": ratio(cell["leads_with_deal"], cell["leads"]),
@@ -173,13 +200,16 @@ def sales_dynamics(facts: Facts) -> list[MartRow]:
         closed = cell(deal.closed_date)
         if deal.is_won:
             closed["deals_won"] += 1
-            closed["revenue"] += deal.revenue_rc
             closed["cycle_days_sum"] += deal.cycle_days
             closed["discount_amount"] += deal.discount_rc
             closed["gross_profit"].append(deal.gross_profit_rc)
         else:
             closed["deals_lost"] += 1
             closed["lost_amount"] += deal.amount_rc or ZERO
+    for receipt in facts.receipts:
+        deal = receipt.deal
+        key = receipt.day, deal.pipeline_key, deal.manager_key, deal.last_touch[0], deal.is_repeat_sale
+        cells[key]["revenue"] += receipt.amount_rc
     return [
         {
             "date_day": day,

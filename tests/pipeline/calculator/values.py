@@ -1,7 +1,7 @@
 """Reading of portal values and the rounding shared by all marts (rules R1, R2, R4, R5, R6)."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
@@ -16,6 +16,7 @@ Row = Mapping[str, Any]
 MONEY_LIMIT = Decimal(10) ** 16  # decimal(18,2) keeps 16 digits before the point
 KOPECK = Decimal("0.01")
 ZERO = Decimal("0.00")
+BANK_HOLDS = timedelta(days=15)  # a rate of the bank, over weekends and holidays
 
 
 @cache
@@ -206,15 +207,28 @@ def calendar_date(value: Any) -> date | None:
 
 
 class Rates:
-    """Portal rates by the day they were seen, and those written by hand, which win on their day (`fx_rates_daily`)."""
+    """Rates by the day they hold from (`fx_rates_daily`): those written by hand win on their day, then those of the
+    Central Bank, then the portal's by the day they were seen; these only where none of the bank's is in force.
+    """
 
     def __init__(
-        self, history: Iterable[tuple[date, Iterable[Row]]], reporting_currency: str, manual: Iterable[Row] = ()
+        self,
+        history: Iterable[tuple[date, Iterable[Row]]],
+        reporting_currency: str,
+        manual: Iterable[Row] = (),
+        bank: Iterable[Row] = (),
     ) -> None:
         self.reporting_currency = currency_code(reporting_currency) or ""
         self._rates: dict[str, dict[date, Decimal]] = {}
+        for day, prices in _prices_of_bank(bank).items():
+            self._add(day, prices)
+        of_bank = {code: sorted(known) for code, known in self._rates.items()}
         for day, rows in history:
-            self._add(day, rows)
+            prices = _prices_of_portal(rows)
+            in_force = {
+                code for code in prices if any(day - BANK_HOLDS < since <= day for since in of_bank.get(code, []))
+            }
+            self._add(day, prices, but=in_force)
         for row in manual:
             code, written, known = (
                 currency_code(row.get("currency")),
@@ -224,18 +238,13 @@ class Rates:
             if code and written and known:
                 self._rates.setdefault(code, {})[written] = rounded(Fraction(known), 6)
 
-    def _add(self, day: date, rows: Iterable[Row]) -> None:
-        prices: dict[str, Fraction] = {}
-        for row in sorted(rows, key=lambda row: row["currency"] != "RUR"):
-            amount, count = exact(row.get("amount")), exact(row.get("amount_cnt"))
-            code = currency_code(row["currency"])
-            if code and amount and count:
-                prices[code] = Fraction(amount) / Fraction(count)
+    def _add(self, day: date, prices: Mapping[str, Fraction], but: Container[str] = ()) -> None:
         own = prices.get(self.reporting_currency)
         if own is None:
             return
         for code, price in prices.items():
-            self._rates.setdefault(code, {})[day] = rounded(price / own, 6)
+            if code not in but:
+                self._rates.setdefault(code, {})[day] = rounded(price / own, 6)
 
     def on(self, currency: str | None, day: date) -> Decimal | None:
         """The rate to the reporting currency; before the first known day the earliest; None if unknown."""
@@ -244,6 +253,32 @@ class Rates:
             return None
         earlier = [seen for seen in known if seen <= day]
         return known[max(earlier) if earlier else min(known)]
+
+    def is_approximate(self, currency: str | None, day: date) -> bool:
+        """Whether a day is before the first known one of a foreign currency."""
+        known = self._rates.get(currency or "")
+        return currency != self.reporting_currency and known is not None and day < min(known)
+
+
+def _prices_of_portal(rows: Iterable[Row]) -> dict[str, Fraction]:
+    prices: dict[str, Fraction] = {}
+    for row in sorted(rows, key=lambda row: row["currency"] != "RUR"):
+        amount, count = exact(row.get("amount")), exact(row.get("amount_cnt"))
+        code = currency_code(row["currency"])
+        if code and amount and count:
+            prices[code] = Fraction(amount) / Fraction(count)
+    return prices
+
+
+def _prices_of_bank(rows: Iterable[Row]) -> dict[date, dict[str, Fraction]]:
+    """Roubles for one unit by day; a rouble is one of itself."""
+    prices: dict[date, dict[str, Fraction]] = {}
+    for row in rows:
+        day, value = calendar_date(row["date"]), exact(str(row["value"]).replace(",", "."))
+        if day and value:
+            of_day = prices.setdefault(day, {"RUB": Fraction(1)})
+            of_day[row["char_code"]] = Fraction(value) / whole(row["nominal"])
+    return prices
 
 
 def currency_code(value: Any) -> str | None:

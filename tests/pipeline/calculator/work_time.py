@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from .facts import COMPANY, CONTACT, DEAL, LEAD, MEETING, NO_MANAGER, Facts, Owner
-from .values import Clock, Row, flag, ratio, reference, rows_of, text, two_digits, whole
+from .values import Row, flag, ratio, reference, rows_of, text, two_digits, whole
 
 MartRow = dict[str, Any]
 Work = tuple[datetime, int, str, int]  # when it began, whose it is, its type, seconds
@@ -18,7 +18,7 @@ _ELEMENTS = {"L": LEAD, "D": DEAL, "C": CONTACT, "CO": COMPANY}
 def time_allocation(facts: Facts, truth: Mapping[str, Any]) -> list[MartRow]:
     """Hours of calls, meetings, tasks and working days by day and employee."""
     cells: dict[tuple[date, int, str], list[int]] = defaultdict(list)
-    for work in (_calls(facts), _meetings(facts, truth), _tasks(facts), _workdays(truth, facts.clock)):
+    for work in (_calls(facts), _meetings(facts, truth), _tasks(facts), _workdays(facts, truth)):
         for began_at, manager_key, work_type, seconds in work:
             cells[facts.clock.day(began_at), manager_key, work_type].append(seconds)
     return [
@@ -52,7 +52,8 @@ def _meetings(facts: Facts, truth: Mapping[str, Any]) -> Iterator[Work]:
             continue
         if flag(event.get("is_meeting")):
             in_calendars |= {(began_at, element) for element in _elements(event)}
-            yield began_at, reference(event["owner_id"]) or NO_MANAGER, "meeting", _seconds(began_at, ended_at)
+            if facts.counts(owner := reference(event["owner_id"])):
+                yield began_at, owner or NO_MANAGER, "meeting", _seconds(began_at, ended_at)
     for activity in facts.activities:
         began_at_crm, ended_at_crm = activity.started_at, activity.ended_at
         if activity.type_id != MEETING or not began_at_crm or not ended_at_crm:
@@ -66,9 +67,10 @@ def _tasks(facts: Facts) -> Iterator[Work]:
         yield entry.started_at, entry.manager_key, "task", entry.seconds
 
 
-def _workdays(truth: Mapping[str, Any], clock: Clock) -> Iterator[Work]:
+def _workdays(facts: Facts, truth: Mapping[str, Any]) -> Iterator[Work]:
     for record in rows_of(truth, "work_time_records"):
-        if began_at := clock.instant(record.get("start_time")):
+        began_at = facts.clock.instant(record.get("start_time"))
+        if began_at and facts.counts(reference(record.get("user_id"))):
             yield began_at, reference(record.get("user_id")) or NO_MANAGER, "workday", whole(record.get("duration"))
 
 
