@@ -203,6 +203,7 @@ def table_specs(custom_field_labels: Mapping[str, Mapping[str, str]]) -> list[Ta
                 ),
                 time=for_bi.get("time"),
                 grows=bool(meta.get("grows")),
+                may_shrink=bool(meta.get("may_shrink")),
             )
         )
     return specs

@@ -246,6 +246,20 @@ def test_a_shrinking_table_stops_everything(server: EmbeddedPostgres, warehouse:
     assert published_run(server) == "r3"
 
 
+def test_a_few_rows_and_what_lives_by_losing_rows_may_go(server: EmbeddedPostgres, warehouse: Path) -> None:
+    """A dictionary of 15 loses 10, and open deals are closed: neither means narrowed rights."""
+    tables = [replace(DEALS, may_shrink=True), ROI]
+    fill(warehouse, "insert into marts.channel_roi select 'more' || i, date '2026-06-01', 100 from range(6) as r (i)")
+    run(warehouse, server, tables)
+    fill(warehouse, "delete from core.fct_deals where deal_id > 1; delete from marts.channel_roi where leads < 100")
+    assert [table.rows for table in run(warehouse, server, tables, run_id="r2")] == [1, 6]
+    fill(warehouse, "insert into marts.channel_roi select 'c' || i, date '2026-06-01', 1 from range(11) as r (i)")
+    run(warehouse, server, tables, run_id="r3")
+    fill(warehouse, "delete from marts.channel_roi where leads < 100")
+    with pytest.raises(PublishError, match="channel_roi: 17 rows are published, the new state has 6"):
+        run(warehouse, server, tables, run_id="r4")
+
+
 def test_a_table_that_grows_outlives_its_warehouse(server: EmbeddedPostgres, warehouse: Path) -> None:
     """Alerts are made once: a new DuckDB file has none, and must neither take the old away nor stop the publish."""
     growing = [DEALS, replace(ROI, grows=True)]
