@@ -76,7 +76,7 @@ class Calendars:
 
     def one_day(self) -> None:
         """Write a private entry, and from time to time a new series."""
-        user = self._dice.pick(self._staff.user_ids)
+        user = self._dice.pick(self._staff.employed())
         start = day_start(local_day(self._engine.now) + self._dice.number(1, 10)) + 11 * HOUR_S
         self._append(0, user, user, "Личное", start, HOUR_S, private=True)
         if self._dice.chance(0.15):
@@ -86,8 +86,7 @@ class Calendars:
 
     def _begin_series(self) -> None:
         """Let a head plan a weekly meeting for half a year; everyone asked gets a copy."""
-        host = self._dice.pick(self._staff.user_ids)
-        guests = self._dice.rng.sample([user for user in self._staff.user_ids if user != host], 3)
+        host, *guests = self._dice.rng.sample(self._staff.employed(), 4)
         day = local_day(self._engine.now) + self._dice.number(1, 7)
         while weekday(day) > 4:
             day += 1
@@ -107,14 +106,14 @@ class Calendars:
     def _on_meeting(self, _: int, activity: Row, start: int, end: int) -> None:
         if not self._dice.chance(MEETING_IN_CALENDAR):
             return
-        user = activity["RESPONSIBLE_ID"]
-        if user not in self._section_of:
+        user, employed = activity["RESPONSIBLE_ID"], self._staff.employed()
+        if user not in employed:
             return
         prefix = {"1": "L", "2": "D", "3": "C", "4": "CO"}[activity["OWNER_TYPE_ID"]]
         link = f"{prefix}_{activity['OWNER_ID']}"
         parent = self._append(0, user, user, activity["SUBJECT"], start, end - start, link=link)
         if self._dice.chance(0.3):
-            guest = self._dice.pick(self._staff.user_ids)
+            guest = self._dice.pick(employed)
             if guest != user:
                 self._append(parent, guest, user, activity["SUBJECT"], start, end - start, link=link)
 

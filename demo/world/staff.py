@@ -88,6 +88,12 @@ class Staff:
         present = [s for s in self.sellers[team] if s.leaves_at is None or self._engine.now < s.leaves_at]
         return self._engine.rng.choices(present, [seller.weight for seller in present])[0]
 
+    def employed(self) -> list[str]:
+        """Return the ids of all in the directory who have not left yet."""
+        sellers = (seller for team in self.sellers.values() for seller in team)
+        left = {s.user_id for s in sellers if s.leaves_at is not None and self._engine.now >= s.leaves_at}
+        return [user for user in self.user_ids if user not in left]
+
     def colleague(self) -> str:
         """Return the id of any user in the directory."""
         return self._engine.pick(self.user_ids)
