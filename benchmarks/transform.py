@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks.enlarging import enlarge
 from demo.server.running import PortalProcess
-from orchestration.dbt import DBT, PROJECT_DIR, dbt_arguments, dbt_environment
+from orchestration.dbt import BUILD, DBT, PROJECT_DIR, dbt_arguments, dbt_environment
 from warehouse.settings import Settings
 
 TABLE_WIDTH = 250  # at most, also where the output is no terminal
@@ -115,6 +115,7 @@ def _small_company(folder: Path, progress: Progress) -> tuple[Path, str]:
             "BITRIX24_WEBHOOK_URL": portal.webhook_url,
             "WAREHOUSE_PATH": str(warehouse),
             "INPUTS_PATH": str(folder / "inputs"),
+            "CBR_URL": portal.cbr_url,
         }
         for _ in range(2):
             _run([B24, "sync", "--json", summary], folder, environment)
@@ -177,9 +178,8 @@ def _dbt(settings: Settings, progress: Progress, title: str, *, tests: bool) -> 
         RuntimeError: a model could not be built, or a test failed: nothing would be published.
     """
     task = progress.add_task(title, total=None)
-    left_out = ["unit_test"] if tests else ["unit_test", "test"]
     places = ["--project-dir", PROJECT_DIR, "--profiles-dir", PROJECT_DIR, "--target-path", settings.paths.dbt]
-    command = [DBT, "--quiet", "build", "--exclude-resource-type", *left_out, *places, *dbt_arguments(settings)]
+    command = [DBT, "--quiet", *BUILD, *([] if tests else ["test"]), *places, *dbt_arguments(settings)]
     started = time.monotonic()
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(  # noqa: S603 - our own dbt on our own project

@@ -12,6 +12,7 @@ from typing import Any
 from slugify import slugify
 
 from dlt_sources.files.schema import FILES
+from orchestration.console import grouped
 from orchestration.dbt import PROJECT_DIR
 from orchestration.survey import Portal, entity_name, label_of
 from warehouse.errors import WarehouseError
@@ -117,9 +118,9 @@ def _pipelines(portal: Portal, found: Proposed, deals: int) -> None:
             for row in tests
         ]
         found.rules.append(Proposal("excluded_category_ids", [int(row["id"]) for row in tests], tuple(reasons)))
-    listed = "; ".join(f"{row['id']} «{row['name']}» {_number(counts[row['id']])}" for row in pipelines)
+    listed = "; ".join(f"{row['id']} «{row['name']}» {grouped(counts[row['id']])}" for row in pipelines)
     gone = deals - sum(counts.values())
-    left = f"; ещё {_number(gone)} в воронках, которых в портале уже нет" if gone > 0 else ""
+    left = f"; ещё {grouped(gone)} в воронках, которых в портале уже нет" if gone > 0 else ""
     found.remarks.append(f"воронки сделок (id, имя, сделок): {listed}{left}")
 
 
@@ -153,7 +154,7 @@ def _people(portal: Portal, found: Proposed, deals: int) -> None:
     if dismissed:
         theirs = sum(counts[user["id"]] for user in dismissed)
         found.remarks.append(
-            f"уволенных {len(dismissed)}, у них {_number(theirs)} из {_number(deals)} сделок "
+            f"уволенных {len(dismissed)}, у них {grouped(theirs)} из {grouped(deals)} сделок "
             f"({_percent(theirs, deals)}): они остаются в отчётах со своей историей, исключать их не нужно"
         )
 
@@ -174,7 +175,7 @@ def _titles(portal: Portal, found: Proposed, deals: int) -> None:
 
 def _leads(portal: Portal, found: Proposed, deals: int, leads: int) -> None:
     if deals and not leads:
-        reason = f"лидов нет, сделок {_number(deals)}: простой режим CRM, обращения считаются по сделкам"
+        reason = f"лидов нет, сделок {grouped(deals)}: простой режим CRM, обращения считаются по сделкам"
         found.rules.append(Proposal("lead_mode", "requests", (reason,)))
         return
     statuses = [row for row in portal.rows("statuses") if row["entity_id"] == "STATUS"]
@@ -212,8 +213,8 @@ def _fields(portal: Portal, found: Proposed) -> None:
     candidates.sort(key=lambda one: (-one[0], -one[1], one[3]["field_name"]))
     for number, (is_named, of_lost, total, row) in enumerate(candidates):
         reason = (
-            f"поле сделки «{label_of(row)}»: заполнено у {_number(total)}, из них проиграно {_number(of_lost)} "
-            f"({_percent(of_lost, total)}); всего проиграно {_number(all_lost)}"
+            f"поле сделки «{label_of(row)}»: заполнено у {grouped(total)}, из них проиграно {grouped(of_lost)} "
+            f"({_percent(of_lost, total)}); всего проиграно {grouped(all_lost)}"
         )
         is_sure = not number and is_named and of_lost >= LOSS_ROWS
         found.rules.append(Proposal("loss_reason_field", row["field_name"], (reason,), is_sure))
@@ -264,7 +265,7 @@ def _clients(portal: Portal, found: Proposed, deals: int) -> None:
     )
     people = contacts - both
     text = (
-        f"из {_number(deals)} сделок с компанией {_number(companies)}, только с контактом {_number(people)} "
+        f"из {grouped(deals)} сделок с компанией {grouped(companies)}, только с контактом {grouped(people)} "
         f"({_percent(people, deals)})"
     )
     if deals and people > deals * MOSTLY:
@@ -351,7 +352,7 @@ def _channels(portal: Portal, found: Proposed, rules: Sequence[Mapping[str, str]
         unknown += [("utm_source", tag, tag, rows) for tag, rows in tags if not is_known("utm_source", tag)]
     unknown = sorted((one for one in unknown if one[3]), key=lambda one: (-one[3], one[1]))
     for match_field, value, name, rows in unknown[:SHOWN]:
-        found.remarks.append(f"нет в карте каналов: {match_field} «{name}» ({value}), лидов и сделок {_number(rows)}")
+        found.remarks.append(f"нет в карте каналов: {match_field} «{name}» ({value}), лидов и сделок {grouped(rows)}")
     if len(unknown) > SHOWN:
         found.remarks.append(f"нет в карте каналов ещё {len(unknown) - SHOWN}")
     if unknown:
@@ -371,14 +372,14 @@ def _money(portal: Portal, found: Proposed, deals: int) -> None:
     counts = zip(codes, portal.counts("deals", [{"CURRENCY_ID": code} for code in codes]), strict=True)
     used = sorted(((code, count) for code, count in counts if count), key=lambda one: -one[1])
     if len(used) > 1:
-        listed = ", ".join(f"{code} {_number(count)}" for code, count in used)
+        listed = ", ".join(f"{code} {grouped(count)}" for code, count in used)
         found.remarks.append(
             f"валюты сделок: {listed}; в отчётах всё пересчитано в REPORTING_CURRENCY (.env; пусто — базовая валюта "
             "портала) по курсу дня продажи"
         )
     taxed = portal.counts("deals", [{">TAX_VALUE": 0}])[0]
     found.remarks.append(
-        f"налог указан в {_number(taxed)} из {_number(deals)} сделок ({_percent(taxed, deals)}): суммы сделок берутся "
+        f"налог указан в {grouped(taxed)} из {grouped(deals)} сделок ({_percent(taxed, deals)}): суммы сделок берутся "
         "как есть, с НДС; расходы на рекламу тоже подавайте с НДС"
     )
 
@@ -449,10 +450,6 @@ def _full_name(user: Mapping[str, Any]) -> str:
     return " ".join(str(user.get(key) or "").strip() for key in ("last_name", "name")).strip()
 
 
-def _number(count: int) -> str:
-    return f"{count:,}".replace(",", "\u00a0")
-
-
 def _percent(part: int, whole: int) -> str:
     return f"{part / whole:.0%}".replace("%", "\u00a0%") if whole else "—"
 
@@ -461,4 +458,4 @@ def _many(count: int, one: str, few: str, many: str) -> str:
     """1 сделка, 2 сделки, 5 сделок."""
     ten, hundred = count % 10, count % 100
     word = one if ten == 1 and hundred != 11 else few if 2 <= ten <= 4 and not 12 <= hundred <= 14 else many
-    return f"{_number(count)} {word}"
+    return f"{grouped(count)} {word}"

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +19,7 @@ from warehouse.publish import PublishedTable
 WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120  # a log has no width of its own
 console = Console(width=WIDTH)
 SHARE_STEPS = 1000
+TABLE_WIDTH = 180  # of tables that list rows one by one, also where the output is narrower
 
 
 class LiveProgress:
@@ -70,6 +72,17 @@ class LiveProgress:
 
     def _show(self, task: TaskID, done: int | None, total: int | None, text: str) -> None:
         self._progress.update(task, completed=done, total=total, text=text)
+
+
+def grouped(number: float | Decimal, digits: int = 2) -> str:
+    """A number as it is read in Russian: 1 234, or 1 234.50; the blanks do not break a line."""
+    text = f"{number:,.{digits}f}" if number != int(number) else f"{int(number):,}"
+    return text.replace(",", "\u00a0")
+
+
+def print_wide(table: Table) -> None:
+    """Print a table whose rows a person compares; a narrow terminal wraps the lines, not the cells."""
+    Console(width=max(console.width, TABLE_WIDTH)).print(table)
 
 
 PHASES = ("extract", "load", "dbt", "publish")

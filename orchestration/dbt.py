@@ -25,6 +25,8 @@ PROJECT_DIR = Path(__file__).parents[1] / "dbt_project"
 MANIFEST = PROJECT_DIR / "target" / "manifest.json"
 COLUMNS_SHOWN = 8  # of a row that fails a test: its keys stand first
 DBT = Path(sys.executable).with_name("dbt")
+# unit tests prove the code, not the data; exposures only name the dashboards
+BUILD = ("build", "--exclude-resource-type", "unit_test", "exposure")
 
 
 class Translator(DagsterDbtTranslator):
@@ -101,7 +103,7 @@ def build(context: dg.AssetExecutionContext, dbt_cli: DbtCliResource, run: SyncR
     os.environ.update(dbt_environment(settings))
     (settings.paths.dbt / "run_results.json").unlink(missing_ok=True)  # the last run's must not speak for this one
     invocation = dbt_cli.cli(
-        ["build", "--exclude-resource-type", "unit_test", "exposure", *dbt_arguments(settings)],
+        [*BUILD, *dbt_arguments(settings)],
         context=context,
         target_path=settings.paths.dbt,
         raise_on_error=False,

@@ -12,12 +12,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from bi.dictionary import load_dictionary
-from orchestration.console import console
+from orchestration.console import console, grouped, print_wide
 from orchestration.explanations import MARTS, Explained, Measure, Rows, closed_by
 from warehouse.duckdb_file import open_warehouse
 from warehouse.errors import WarehouseError
@@ -33,7 +32,7 @@ NAMED = {
     "where c.client_key = behind.client_key) as client_key",
 }
 SIMPLE = re.compile(r"coalesce\((\w+), 0\)")
-TEXT_WIDTH, TABLE_WIDTH = 28, 180
+TEXT_WIDTH = 28
 
 
 @dataclass(frozen=True)
@@ -261,7 +260,7 @@ def _print_rows(answer: Answer, limit: int) -> None:
         )
     for row in shown:
         table.add_row(*(escape(cell(value)) for value in row))
-    Console(width=max(console.width, TABLE_WIDTH)).print(table)
+    print_wide(table)
     if len(answer.behind) > limit:
         console.print(f"… и ещё {len(answer.behind) - limit}; все: --csv ФАЙЛ или --limit", highlight=False)
 
@@ -303,7 +302,4 @@ def cell(value: Any) -> str:
 
 def show(value: float | None, digits: int = 2) -> str:
     """A number as it is read in Russian."""
-    if value is None:
-        return "нет"
-    text = f"{value:,.{digits}f}" if value != int(value) else f"{value:,.0f}"
-    return text.replace(",", "\u00a0")
+    return "нет" if value is None else grouped(value, digits)

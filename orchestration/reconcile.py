@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import orjson
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from dlt_sources.bitrix24.client import BitrixClient
 from dlt_sources.bitrix24.entities import ENTITIES
 from dlt_sources.bitrix24.walks import KeysetWalk, Reader
-from orchestration.console import console
+from orchestration.console import console, grouped, print_wide
 from orchestration.report import Reporter
 from orchestration.survey import Question, count_there, survey_portal
 from warehouse.duckdb_file import open_warehouse
@@ -33,7 +32,6 @@ COLUMNS = {
     "leads": ("ID", "DATE_CREATE", "DATE_MODIFY", "ASSIGNED_BY_ID", "TITLE"),
 }  # fmt: skip
 IDS_AT_ONCE = 50  # in one filter
-TABLE_WIDTH = 180
 WIDE = Context(prec=100)
 TOO_LARGE = Decimal(10) ** 16  # for DECIMAL(18,2)
 
@@ -53,6 +51,7 @@ BASIS = "выручка считается по оплатам: правило r
 MISSING = "БЕЗ ОБЪЯСНЕНИЯ: нет в загруженных данных; проверьте b24 verify"
 TOMBSTONE = "БЕЗ ОБЪЯСНЕНИЯ: здесь помечено удалённым; проверьте b24 verify"
 UNEXPLAINED = "БЕЗ ОБЪЯСНЕНИЯ: в портале и здесь записано разное; проверьте b24 verify"
+NO_REASONS = {MISSING, TOMBSTONE, UNEXPLAINED}
 
 
 class Effect(NamedTuple):
@@ -92,7 +91,7 @@ class Line:
             (
                 effect.amount if self.is_money else Decimal(effect.rows)
                 for reason, effect in self.reasons.items()
-                if reason not in (MISSING, TOMBSTONE, UNEXPLAINED)
+                if reason not in NO_REASONS
             ),
             Decimal(0),
         )
@@ -101,7 +100,7 @@ class Line:
     @property
     def is_explained(self) -> bool:
         """Whether nothing is left over."""
-        return not self.unexplained and not self.reasons.keys() & {MISSING, TOMBSTONE, UNEXPLAINED}
+        return not self.unexplained and not self.reasons.keys() & NO_REASONS
 
     def to_dict(self) -> dict[str, Any]:
         """The line as plain values, for JSON."""
@@ -182,25 +181,26 @@ class Reconciliation:
             if row["entity_id"] in entity_ids
         ]
         listed = {key: [stage for of, stage, _ in stages if of == key] for key in pipelines}
-        cells: list[tuple[int, str, dict[str, Any], str]] = [
-            (key, name, {"CATEGORY_ID": key, "STAGE_ID": stage}, f"stage_id = {_literal(stage)}")
-            for key, stage, name in stages
+        cells: list[tuple[int, str, dict[str, Any], str, list[str]]] = [
+            (key, name, {"CATEGORY_ID": key, "STAGE_ID": stage}, "in", [stage]) for key, stage, name in stages
         ]
         # a stage that was deleted may still hold deals
         cells += [
-            (key, OTHER_STAGES, {"CATEGORY_ID": key, "!@STAGE_ID": known},
-             f"stage_id not in ({', '.join(map(_literal, known))})")
+            (key, OTHER_STAGES, {"CATEGORY_ID": key, "!@STAGE_ID": known}, "not in", known)
             for key, known in listed.items()
             if known
-        ]  # fmt: skip
-        counts = self._count([Question("deals", where) for _, _, where, _ in cells])
+        ]
+        counts = self._count([Question("deals", where) for _, _, where, *_ in cells])
         lines = []
-        for (key, name, where, condition), there in zip(cells, counts, strict=True):
-            ours = f"from core.fct_deals where is_in_scope and pipeline_key = {key} and {condition}"
-            here = self._ask(f"select count(*) {ours}")[0][0]
+        for (key, name, where, within, known), there in zip(cells, counts, strict=True):
+            ours = (
+                "from core.fct_deals where is_in_scope and pipeline_key = ? "
+                f"and stage_id {within} (select unnest(?::varchar[]))"
+            )
+            here = self._ask(f"select count(*) {ours}", [key, known])[0][0]
             line = Line("Сделки сейчас", pipelines[key], name, Decimal(there), Decimal(here))
             if line.difference:
-                ids = [row[0] for row in self._ask(f"select deal_id {ours}")]
+                ids = [row[0] for row in self._ask(f"select deal_id {ours}", [key, known])]
                 self._explain_rows(line, "deals", self._walk("deals", where), ids)
             lines.append(line)
         return lines
@@ -398,10 +398,6 @@ _HERE_SQL = {
 }
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _add(reasons: dict[str, Effect], reason: str, rows: int, amount: Decimal) -> None:
     here, there, before = reasons.get(reason, Effect(0, 0, Decimal(0)))
     reasons[reason] = Effect(here + max(rows, 0), there + max(-rows, 0), before + amount)
@@ -437,33 +433,28 @@ def print_lines(lines: Sequence[Line], as_of: datetime) -> None:
             if line.stage:
                 continue
         why = "\n".join(
-            f"{_show(effect.amount) if line.is_money else _sides(effect)}: {reason}"
+            f"{grouped(effect.amount) if line.is_money else _sides(effect)}: {reason}"
             for reason, effect in sorted(line.reasons.items())
         )
-        if line.unexplained and not line.is_explained and not line.reasons.keys() & {MISSING, TOMBSTONE, UNEXPLAINED}:
-            why += f"\n{_show(line.unexplained)}: {UNEXPLAINED}"
+        if line.unexplained and not line.reasons.keys() & NO_REASONS:
+            why += f"\n{grouped(line.unexplained)}: {UNEXPLAINED}"
         mark = "[bold red]" if not line.is_explained else ""
         table.add_row(
             escape(line.what),
             escape(line.pipeline),
             escape(line.stage),
-            _show(line.portal),
-            _show(line.marts),
-            f"{mark}{_show(line.difference)}",
+            grouped(line.portal),
+            grouped(line.marts),
+            f"{mark}{grouped(line.difference)}",
             f"{mark}{escape(why or 'совпало')}",
         )
-    Console(width=max(console.width, TABLE_WIDTH)).print(table)
+    print_wide(table)
     explained = sum(line.is_explained for line in lines) - equal
     left = len(lines) - equal - explained
     console.print(f"Совпало {equal}, с объяснением {explained}, без объяснения {left} из {len(lines)}.")
 
 
-def _show(number: Decimal) -> str:
-    text = f"{number:,.2f}" if number != int(number) else f"{int(number):,}"
-    return text.replace(",", "\u00a0")
-
-
 def _sides(effect: Effect) -> str:
     """+2 −3: two rows that only the marts count, three that only the portal shows."""
     both = ((effect.only_here, "+"), (effect.only_there, "−"))
-    return " ".join(f"{sign}{count:,}".replace(",", "\u00a0") for count, sign in both if count)
+    return " ".join(f"{sign}{grouped(count)}" for count, sign in both if count)

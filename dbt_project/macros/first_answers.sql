@@ -1,3 +1,20 @@
+{# Which calls and activities answer somebody (D12): one rule for requests and tickets. #}
+{% macro is_answering_call() -%}
+    is_in_scope and direction = 'out' and started_at is not null
+    {%- if var('first_response_requires_connect') %} and is_connected {%- endif %}
+{%- endmacro %}
+
+{% macro is_answering_activity(calls) -%}
+    is_in_scope
+    and is_completed
+    and started_at is not null
+    and (activity_type = 'meeting' or (activity_type in ('call', 'email') and direction = 'out'))
+    {%- if var('first_response_requires_connect') %}
+    -- the card of a call that reached nobody is no talk either
+    and activity_id not in (select activity_id from {{ calls }} where activity_id is not null and not is_connected)
+    {%- endif %}
+{%- endmacro %}
+
 {# CTEs up to `earliest`: the first answer at or after each request, by any of its bindings. Goes on after the CTEs `answers`
    (binding_key, started_at) and `bindings` (binding_key, created_at and the request's key). #}
 {% macro first_answers(bindings, key) -%}

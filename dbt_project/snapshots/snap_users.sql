@@ -1,5 +1,5 @@
 {% snapshot snap_users %}
--- One row per user and stretch of time with one main department.
+-- One row per user and stretch of time in one main department, at work or gone.
 select
     users.user_id,
     memberships.department_id,

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,10 +18,11 @@ from pipeline.compare import PRIMARY_KEYS, compare
 from pipeline.rehearsal import Rehearsal, rehearsal
 from pipeline.test_marts import MARTS
 
+from orchestration.dbt import BUILD, DBT
+
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
-DBT = Path(sys.executable).with_name("dbt")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def rebuilt(warehouse: Path, folder: Path, dbt_vars: Mapping[str, Any]) -> dict[
     shutil.copy(warehouse, copy)
     folders = ["--profiles-dir", PROJECT, "--project-dir", PROJECT, "--target-path", folder / "target"]
     done = subprocess.run(
-        [DBT, "build", "--exclude-resource-type", "unit_test", *folders, "--vars", json.dumps(dbt_vars)],
+        [DBT, *BUILD, *folders, "--vars", json.dumps(dbt_vars)],
         env={**os.environ, "WAREHOUSE_PATH": str(copy), "DBT_LOG_PATH": str(folder)},
         capture_output=True,
         text=True,

@@ -39,18 +39,16 @@ unconverted as (
 
 -- what stands in the portal's field and fits no amount
 misfits as (
-    select 'deals' as subject, {{ count_if(to_text('opportunity') ~ ' is not null and ' ~ to_money('opportunity') ~ ' is null') }}
-        as misfits
-    from {{ source('bitrix24', 'deals') }} where _deleted_at is null
-    union all
-    select 'leads', {{ count_if(to_text('opportunity') ~ ' is not null and ' ~ to_money('opportunity') ~ ' is null') }}
-    from {{ source('bitrix24', 'leads') }} where _deleted_at is null
-    union all
-    select 'smart_invoices', {{ count_if(to_text('opportunity') ~ ' is not null and ' ~ to_money('opportunity') ~ ' is null') }}
-    from {{ source('bitrix24', 'smart_invoices') }} where _deleted_at is null
-    union all
-    select 'payments', {{ count_if(to_text('"sum"') ~ ' is not null and ' ~ to_money('"sum"') ~ ' is null') }}
-    from {{ source('bitrix24', 'payments') }} where _deleted_at is null
+    {% for table, column in [
+        ('deals', 'opportunity'), ('leads', 'opportunity'), ('smart_invoices', 'opportunity'), ('payments', '"sum"')
+    ] -%}
+    select
+        '{{ table }}' as subject,
+        {{ count_if(to_text(column) ~ ' is not null and ' ~ to_money(column) ~ ' is null') }} as misfits
+    from {{ source('bitrix24', table) }}
+    where _deleted_at is null
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
 ),
 
 stays as (

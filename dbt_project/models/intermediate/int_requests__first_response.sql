@@ -32,31 +32,13 @@ request_bindings as (
 calls as (
     select call_id, phone_hash, started_at
     from {{ ref('int_calls__collapsed') }}
-    where
-        is_in_scope
-        and direction = 'out'
-        and started_at is not null
-        {%- if var('first_response_requires_connect') %}
-        and is_connected
-        {%- endif %}
+    where {{ is_answering_call() }}
 ),
 
 activities as (
     select activity_id, started_at
     from {{ ref('int_activities__scoped') }}
-    where
-        is_in_scope
-        and is_completed
-        and started_at is not null
-        and (activity_type = 'meeting' or (activity_type in ('call', 'email') and direction = 'out'))
-        {%- if var('first_response_requires_connect') %}
-        -- the card of a call that reached nobody is no talk either
-        and activity_id not in (
-            select activity_id
-            from {{ ref('int_calls__collapsed') }}
-            where activity_id is not null and not is_connected
-        )
-        {%- endif %}
+    where {{ is_answering_activity(ref('int_calls__collapsed')) }}
 ),
 
 answers as (

@@ -1,5 +1,9 @@
 -- One row per support ticket: an item of a smart process, a deal, or a session of an open line, as support_sources says.
 {{ config(materialized='table') }}
+{% set session_end -%}
+    case when sessions.is_completed
+        then coalesce(greatest(sessions.completed_at, messages.last_at), sessions.completed_at) end
+{%- endset %}
 
 with sources as (
     select * from {{ ref('stg_files__support_sources') }}
@@ -115,8 +119,8 @@ candidates as (
         sessions.is_in_scope,
         coalesce(messages.first_at, sessions.created_at),
         messages.answered_at,
-        case when sessions.is_completed then coalesce(greatest(sessions.completed_at, messages.last_at), sessions.completed_at) end,
-        case when sessions.is_completed then coalesce(greatest(sessions.completed_at, messages.last_at), sessions.completed_at) end,
+        {{ session_end }},
+        {{ session_end }},
         sessions.modified_at,
         sessions.deleted_at,
         sessions.loaded_at

@@ -23,29 +23,13 @@ ticket_bindings as (
 calls as (
     select call_id, client_key, started_at
     from {{ ref('fct_calls') }}
-    where
-        is_in_scope
-        and direction = 'out'
-        and started_at is not null
-        {%- if var('first_response_requires_connect') %}
-        and is_connected
-        {%- endif %}
+    where {{ is_answering_call() }}
 ),
 
 activities as (
     select activity_id, client_key, started_at
     from {{ ref('fct_activities') }}
-    where
-        is_in_scope
-        and is_completed
-        and started_at is not null
-        and (activity_type = 'meeting' or (activity_type in ('call', 'email') and direction = 'out'))
-        {%- if var('first_response_requires_connect') %}
-        -- the card of a call that reached nobody is no talk either
-        and activity_id not in (
-            select activity_id from {{ ref('fct_calls') }} where activity_id is not null and not is_connected
-        )
-        {%- endif %}
+    where {{ is_answering_activity(ref('fct_calls')) }}
 ),
 
 actions as (
