@@ -56,11 +56,17 @@
 {# Seconds as hours, two digits. #}
 {% macro hours(seconds) -%} round(cast({{ seconds }} as double) / 3600, 2) {%- endmacro %}
 
-{# A price times a quantity in the reporting currency, two digits; null when it does not fit. #}
+{# A price times a quantity in the reporting currency, two digits; null when it does not fit. Rounding 38 digits takes
+   five times as long as all the rest, so what a double gives serves where it cannot err: below 10 million its error is
+   less than a millionth of a kopeck. #}
 {% macro row_amount_rc(price, quantity, rate) -%}
+    {%- set product = 'cast(' ~ price ~ ' as double) * cast(' ~ quantity ~ ' as double) * cast(' ~ rate ~ ' as double)' -%}
     case
+        when
+            abs({{ product }}) < 1e7
+            and abs(100 * ({{ product }}) - floor(100 * ({{ product }})) - 0.5) > 1e-5
+            then cast({{ product }} as decimal(18, 2))
         -- the exact product has 18 decimals and room for 20 digits before them
-        when abs(cast({{ price }} as double) * cast({{ quantity }} as double) * cast({{ rate }} as double)) < 1e16
-            then try_cast({{ price }} * {{ quantity }} * {{ rate }} as decimal(18, 2))
+        when abs({{ product }}) < 1e16 then try_cast({{ price }} * {{ quantity }} * {{ rate }} as decimal(18, 2))
     end
 {%- endmacro %}

@@ -36,9 +36,11 @@
 {# Money, two digits; an amount that does not fit, such as a phone number typed there, is null. #}
 {% macro to_money(text) -%} {{ to_decimal(text, 18, 2) }} {%- endmacro %}
 
-{# An instant: ISO 8601 with its offset; without one it is read in the reporting zone. #}
+{# An instant: ISO 8601 with its offset; without one it is read in the reporting zone. The first line spares nearly all
+   texts the regular expression. #}
 {% macro to_instant(text) -%}
     case
+        when {{ text }} like '____-__-__T__:__:__+__:__' then try_cast({{ text }} as timestamptz)
         when regexp_matches({{ text }}, ':[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$')
             then try_cast({{ text }} as timestamptz)
         else {{ local_midnight('try_cast(' ~ text ~ ' as timestamp)') }}

@@ -40,6 +40,16 @@ entries as (
         )
 ),
 
+-- a window of its own, while the rows are narrow
+numbered as (
+    select
+        *,
+        row_number() over (partition by {{ owner }}, pipeline_key, stage_id order by entered_at, interval_id)
+            as visit_number
+
+    from entries
+),
+
 neighbours as (
     select
         *,
@@ -53,11 +63,9 @@ neighbours as (
         lag(stage_id) over timeline as prev_stage_id,
         lag(stage_position) over timeline as prev_position,
         lag(semantics) over timeline as prev_semantics,
-        lead(interval_id) over timeline is null as is_current,
-        row_number() over (partition by {{ owner }}, pipeline_key, stage_id order by entered_at, interval_id)
-            as visit_number
+        lead(interval_id) over timeline is null as is_current
 
-    from entries
+    from numbered
     window timeline as (partition by {{ owner }} order by entered_at, interval_id)
 ),
 

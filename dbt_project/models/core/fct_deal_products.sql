@@ -52,17 +52,24 @@ priced as (
 ),
 
 -- whole kopecks, so that shares are exact
-running as (
+in_kopecks as (
     select
         *,
         {{ to_kopecks('coalesce(amount_rc, 0)') }} as deal_kopecks,
-        sum({{ to_kopecks('coalesce(row_amount_rc, 0)') }}) over (
-            partition by deal_id order by row_id rows between unbounded preceding and current row
-        ) as kopecks_up_to,
-        {{ to_kopecks('coalesce(row_amount_rc, 0)') }} as row_kopecks,
-        sum({{ to_kopecks('coalesce(row_amount_rc, 0)') }}) over (partition by deal_id) as kopecks_of_rows
+        {{ to_kopecks('coalesce(row_amount_rc, 0)') }} as row_kopecks
 
     from priced
+),
+
+running as (
+    select
+        *,
+        sum(row_kopecks) over (
+            partition by deal_id order by row_id rows between unbounded preceding and current row
+        ) as kopecks_up_to,
+        sum(row_kopecks) over (partition by deal_id) as kopecks_of_rows
+
+    from in_kopecks
 ),
 
 allocated as (

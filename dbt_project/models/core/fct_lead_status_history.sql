@@ -37,6 +37,14 @@ entries as (
     where compared.prev_status_id is null or compared.prev_status_id <> compared.status_id
 ),
 
+-- a window of its own, while the rows are narrow
+numbered as (
+    select
+        *,
+        row_number() over (partition by lead_id, status_id order by entered_at, interval_id) as visit_number
+    from entries
+),
+
 neighbours as (
     select
         *,
@@ -46,9 +54,8 @@ neighbours as (
         lag(interval_id) over lead_timeline is null as is_entry,
         lag(status_id) over lead_timeline as prev_status_id,
         lag(stage_position) over lead_timeline as prev_position,
-        lag(semantics) over lead_timeline as prev_semantics,
-        row_number() over (partition by lead_id, status_id order by entered_at, interval_id) as visit_number
-    from entries
+        lag(semantics) over lead_timeline as prev_semantics
+    from numbered
     window lead_timeline as (partition by lead_id order by entered_at, interval_id)
 ),
 

@@ -14,19 +14,17 @@ bound as (
     select
         activity_id,
         {{ to_id(json_text('binding', '$.OWNER_TYPE_ID')) }} as owner_type_id,
-        {{ to_id(json_text('binding', '$.OWNER_ID')) }} as owner_id
+        {{ to_id(json_text('binding', '$.OWNER_ID')) }} as owner_id,
+        false as is_owner
     from listed
 
-    union
+    union all
 
-    select activity_id, owner_type_id, owner_id from activities
+    select activity_id, owner_type_id, owner_id, true as is_owner from activities
 )
 
-select
-    bound.activity_id,
-    bound.owner_type_id,
-    bound.owner_id,
-    coalesce(bound.owner_type_id = activities.owner_type_id and bound.owner_id = activities.owner_id, false) as is_owner
+select activity_id, owner_type_id, owner_id, bool_or(is_owner) as is_owner
 from bound
-inner join activities on activities.activity_id = bound.activity_id
-where bound.owner_type_id is not null and bound.owner_id is not null
+group by activity_id, owner_type_id, owner_id
+-- a plain filter would be asked while the bindings are parsed, and parse them twice
+having count(owner_type_id) > 0 and count(owner_id) > 0

@@ -61,7 +61,7 @@ ends as (
 paths as (
     select
         considered.card_number,
-        {{ path_of('considered.channel_key', 'considered.touch_number') }} as touch_path
+        {{ path_of('considered.channel_key', ['considered.touch_number']) }} as touch_path
     from considered
     inner join ends on ends.card_number = considered.card_number
     where ends.named_channel_key is not null and ends.touches_count > 1 and considered.channel_key <> 'unknown'

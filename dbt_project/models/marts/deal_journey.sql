@@ -18,7 +18,7 @@ stays as (
 stage_paths as (
     select
         stays.deal_id,
-        {{ path_of("coalesce(stages.name, '#' || stays.stage_id)", 'stays.entered_at, stays.interval_id') }}
+        {{ path_of("coalesce(stages.name, '#' || stays.stage_id)", ['stays.entered_at', 'stays.interval_id']) }}
             as stage_path,
         {{ sum_count('stays.skipped_count') }} as skipped_stages,
         max(case when stays.is_current then stays.entered_at end) as entered_at

@@ -3,10 +3,6 @@ with deals as (
     select * from {{ ref('fct_deals') }} where is_in_scope
 ),
 
-progress as (
-    select * from {{ ref('int_deals__progress') }}
-),
-
 path as (
     select * from {{ ref('int_stages__positions') }} where entity = 'deal' and is_path_owner
 ),
@@ -26,75 +22,75 @@ stays as (
     group by visits.deal_id, visits.stage_position
 ),
 
+-- names are looked up once per deal, not once per stage
+named as (
+    select
+        deals.*,
+        {{ month_of('deals.created_date') }} as cohort_month,
+        pipelines.name as pipeline_name,
+        managers.full_name as manager_name,
+        managers.department_name,
+        channels.name_ru as channel_name_ru,
+        progress.progress_position,
+        progress.current_position
+
+    from deals
+    inner join {{ ref('int_deals__progress') }} as progress on progress.deal_id = deals.deal_id
+    left join {{ ref('dim_pipeline') }} as pipelines on pipelines.pipeline_key = deals.pipeline_key
+    left join {{ ref('dim_manager') }} as managers on managers.manager_key = deals.manager_key
+    left join {{ ref('dim_channel') }} as channels on channels.channel_key = deals.last_touch_channel_key
+),
+
 placed as (
     select
-        deals.deal_id,
-        deals.pipeline_key,
-        path.stage_id,
-        coalesce(path.name, '#' || path.stage_id) as stage_name,
-        path.semantics,
+        named.*,
+        path.stage_id as path_stage_id,
         path.stage_position,
-        {{ month_of('deals.created_date') }} as cohort_month,
-        deals.manager_key,
-        deals.last_touch_channel_key as channel_key,
-        deals.deal_type,
-        deals.main_product_key,
-        deals.client_key,
-        deals.is_repeat_sale,
-        deals.amount_rc,
-        deals.outcome,
-        progress.progress_position >= path.stage_position as is_reached,
+        coalesce(path.name, '#' || path.stage_id) as stage_name,
+        named.progress_position >= path.stage_position as is_reached,
         case
-            when path.semantics = 'S' then deals.outcome = 'won'
-            else stays.deal_id is not null or coalesce(progress.current_position = path.stage_position, false)
+            when path.semantics = 'S' then named.outcome = 'won'
+            else stays.deal_id is not null or coalesce(named.current_position = path.stage_position, false)
         end as is_visited,
-        deals.outcome = 'open' and progress.progress_position = path.stage_position as is_open_progress,
-        deals.outcome = 'lost' and progress.progress_position = path.stage_position as is_lost_progress,
-        coalesce(progress.current_position = path.stage_position, false) as is_open_actual,
-        coalesce(progress.lost_from_position = path.stage_position, false) as is_lost_actual,
         coalesce(stays.visits, 0) as visits,
         coalesce(stays.stay_seconds, 0) as stay_seconds,
         coalesce(stays.has_open_stay, false) as has_open_stay,
         stays.first_entered_at
 
-    from deals
-    inner join progress on progress.deal_id = deals.deal_id
-    inner join path on path.pipeline_key = deals.pipeline_key
-    left join stays on stays.deal_id = deals.deal_id and stays.stage_position = path.stage_position
+    from named
+    inner join path on path.pipeline_key = named.pipeline_key
+    left join stays on stays.deal_id = named.deal_id and stays.stage_position = path.stage_position
 )
 
 select
-    placed.deal_id,
-    placed.pipeline_key,
-    pipelines.name as pipeline_name,
-    placed.stage_id,
-    placed.stage_name,
-    placed.stage_position,
-    placed.cohort_month,
-    placed.manager_key,
-    managers.full_name as manager_name,
-    managers.department_name,
-    placed.channel_key,
-    channels.name_ru as channel_name_ru,
-    placed.deal_type,
-    placed.main_product_key,
-    placed.client_key,
-    placed.is_repeat_sale,
-    placed.amount_rc,
-    placed.outcome,
-    placed.is_reached,
-    placed.is_visited,
-    placed.is_reached and not placed.is_visited as is_skipped,
-    placed.is_open_progress,
-    placed.is_lost_progress,
-    placed.is_open_actual,
-    placed.is_lost_actual,
-    placed.visits,
-    placed.stay_seconds,
-    placed.has_open_stay,
-    placed.first_entered_at
+    deal_id,
+    pipeline_key,
+    pipeline_name,
+    path_stage_id as stage_id,
+    stage_name,
+    stage_position,
+    cohort_month,
+    manager_key,
+    manager_name,
+    department_name,
+    last_touch_channel_key as channel_key,
+    channel_name_ru,
+    deal_type,
+    main_product_key,
+    client_key,
+    is_repeat_sale,
+    amount_rc,
+    outcome,
+    is_reached,
+    is_visited,
+    is_reached and not is_visited as is_skipped,
+    outcome = 'open' and progress_position = stage_position as is_open_progress,
+    outcome = 'lost' and progress_position = stage_position as is_lost_progress,
+    coalesce(current_position = stage_position, false) as is_open_actual,
+    coalesce(lost_from_position = stage_position, false) as is_lost_actual,
+    visits,
+    stay_seconds,
+    has_open_stay,
+    first_entered_at
 
 from placed
-left join {{ ref('dim_pipeline') }} as pipelines on pipelines.pipeline_key = placed.pipeline_key
-left join {{ ref('dim_manager') }} as managers on managers.manager_key = placed.manager_key
-left join {{ ref('dim_channel') }} as channels on channels.channel_key = placed.channel_key
