@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -211,9 +211,12 @@ def test_shares_of_an_amount_add_up_to_the_kopeck(found: list[tuple[int, list[tu
     columns = "deal_id, row_id, row_amount_rc, allocated_amount_rc"
     for number, row_id, row_amount, share in project.read("fct_deal_products", columns):
         shares[number].append((row_id, row_amount, share))
-    for number, amount in enumerate(amounts, 1):
+    for number, (amount, (_, lines)) in enumerate(zip(amounts, found, strict=True), 1):
         assert sum(share for _, _, share in shares[number]) == amount
         real = [(row_amount, share) for row_id, row_amount, share in shares[number] if row_id > 0]
+        exact = [Decimal(price) * Decimal(quantity) for price, quantity in lines]
+        rounded = [product.quantize(Decimal("0.01"), ROUND_HALF_UP) for product in exact]
+        assert [row_amount for row_amount, _ in real] == rounded
         assert [share for _, share in real] == allocated(amount, [row_amount for row_amount, _ in real])
 
 

@@ -1,6 +1,4 @@
 -- One row per CRM activity, deleted ones too: its kind, when it was done, and whether the marts count it (R8).
-{{ config(materialized='table') }}
-
 with activities as (
     select * from {{ ref('stg_bitrix24__activities') }}
 )

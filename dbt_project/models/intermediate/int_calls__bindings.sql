@@ -2,13 +2,13 @@
 {{ config(materialized='table') }}
 
 with calls as (
-    select call_id, crm_entity_type, crm_entity_id, activity_id from {{ ref('int_calls__collapsed') }}
+    select call_id, crm_entity_type, crm_entity_id, activity_id from {{ ref('fct_calls') }}
 ),
 
 bindings as (
     select bindings.*
-    from {{ ref('int_activities__bindings') }} as bindings
-    inner join {{ ref('int_activities__scoped') }} as activities on activities.activity_id = bindings.activity_id
+    from {{ ref('bridge_activity_binding') }} as bindings
+    inner join {{ ref('fct_activities') }} as activities on activities.activity_id = bindings.activity_id
     where activities.is_in_scope
 )
 

@@ -1,6 +1,4 @@
 -- One row per call: the legs of one CALL_ID collapse into the lowest connected leg, else the lowest leg (D18).
-{{ config(materialized='table') }}
-
 with legs as (
     select
         *,
@@ -9,24 +7,23 @@ with legs as (
     from {{ ref('stg_bitrix24__calls') }}
 ),
 
-ranked as (
+chosen as (
     select
-        *,
-        min(call_leg_id) over (partition by call_group) as call_id,
-        min(started_at) over (partition by call_group) as call_started_at,
-        row_number() over (
-            partition by call_group
-            order by case when is_connected then 0 else 1 end, call_leg_id
-        ) as leg_number
+        min(call_leg_id) as call_id,
+        min(started_at) as call_started_at,
+        coalesce(min(case when is_connected then call_leg_id end), min(call_leg_id)) as chosen_leg_id
     from legs
+    group by call_group
 ),
 
 calls as (
     select
-        *,
-        case when call_type in (1, 4) then 'out' when call_type in (2, 3) then 'in' else 'info' end as direction
-    from ranked
-    where leg_number = 1
+        chosen.call_id,
+        chosen.call_started_at,
+        legs.*,
+        case when legs.call_type in (1, 4) then 'out' when legs.call_type in (2, 3) then 'in' else 'info' end as direction
+    from chosen
+    inner join legs on legs.call_leg_id = chosen.chosen_leg_id
 )
 
 select

@@ -1,6 +1,4 @@
 -- One row per client and day with a contact or work for the client: how many touches, how much time.
-{{ config(materialized='table') }}
-
 with calls as (
     select * from {{ ref('fct_calls') }} where is_in_scope
 ),

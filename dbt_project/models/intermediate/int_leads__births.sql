@@ -10,7 +10,7 @@ with leads as (
 
 calls as (
     select call_id, portal_number, phone_hash, started_at
-    from {{ ref('int_calls__collapsed') }}
+    from {{ ref('fct_calls') }}
     where is_in_scope and is_connected and direction = 'in'
 ),
 

@@ -28,14 +28,14 @@ cards as (
 
 crm_meetings as (
     select *
-    from {{ ref('int_activities__scoped') }}
+    from {{ ref('fct_activities') }}
     where activity_type = 'meeting' and is_in_scope and started_at is not null and ended_at is not null
 ),
 
 in_calendars as (
     select distinct crm_meetings.activity_id
     from crm_meetings
-    inner join {{ ref('int_activities__bindings') }} as bindings on bindings.activity_id = crm_meetings.activity_id
+    inner join {{ ref('bridge_activity_binding') }} as bindings on bindings.activity_id = crm_meetings.activity_id
     inner join cards
         on
             cards.started_at = crm_meetings.started_at

@@ -31,14 +31,14 @@ request_bindings as (
 
 calls as (
     select call_id, phone_hash, started_at
-    from {{ ref('int_calls__collapsed') }}
+    from {{ ref('fct_calls') }}
     where {{ is_answering_call() }}
 ),
 
 activities as (
     select activity_id, started_at
-    from {{ ref('int_activities__scoped') }}
-    where {{ is_answering_activity(ref('int_calls__collapsed')) }}
+    from {{ ref('fct_activities') }}
+    where {{ is_answering_activity(ref('fct_calls')) }}
 ),
 
 answers as (
@@ -59,7 +59,7 @@ answers as (
         || cast(bindings.owner_id as varchar) as binding_key,
         activities.started_at
     from activities
-    inner join {{ ref('int_activities__bindings') }} as bindings on bindings.activity_id = activities.activity_id
+    inner join {{ ref('bridge_activity_binding') }} as bindings on bindings.activity_id = activities.activity_id
     where bindings.owner_type_id in (1, 2)
 ),
 

@@ -32,7 +32,8 @@ named as (
         managers.department_name,
         channels.name_ru as channel_name_ru,
         progress.progress_position,
-        progress.current_position
+        progress.current_position,
+        progress.lost_from_position as lost_position
 
     from deals
     inner join {{ ref('int_deals__progress') }} as progress on progress.deal_id = deals.deal_id
@@ -87,7 +88,7 @@ select
     outcome = 'open' and progress_position = stage_position as is_open_progress,
     outcome = 'lost' and progress_position = stage_position as is_lost_progress,
     coalesce(current_position = stage_position, false) as is_open_actual,
-    coalesce(lost_from_position = stage_position, false) as is_lost_actual,
+    coalesce(lost_position = stage_position, false) as is_lost_actual,
     visits,
     stay_seconds,
     has_open_stay,
