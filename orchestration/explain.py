@@ -44,6 +44,7 @@ class Answer:
         value: sum of the column over them; of a ratio, what its sums give.
         parts: of a ratio, numerator and denominator as written and as summed.
         total: sum over the rows behind; None for a ratio.
+        unknown: rows behind whose value nobody knows, so that the number is unknown too.
     """
 
     mart: str
@@ -55,11 +56,14 @@ class Answer:
     names: tuple[str, ...] = ()
     behind: tuple[tuple[Any, ...], ...] = ()
     total: float | None = None
+    unknown: int = 0
     parts: tuple[tuple[str, float | None], ...] = ()
 
     @property
     def agrees(self) -> bool:
         """Whether the rows add up to the number."""
+        if self.unknown:
+            return self.mart_rows > 1 or self.value is None
         return self.total is None or abs(self.total - (self.value or 0)) <= TOLERANCE * max(1, self.mart_rows)
 
 
@@ -112,8 +116,9 @@ def explain(con: duckdb.DuckDBPyConnection, mart: str, column: str, where: str, 
     names, fetched = tuple(name[0] for name in answer.description or ()), answer.fetchall()
     zone = ZoneInfo(str(con.execute("select getvariable('reporting_tz')").fetchall()[0][0]))
     behind = tuple(tuple(_local(value, zone) for value in row) for row in fetched)
-    total = float(sum(row[-1] for row in behind if row[-1] is not None))
-    return Answer(mart, column, count, _number(value), rows, measure, names, behind, total)
+    known = [row[-1] for row in behind if row[-1] is not None]
+    unknown = len(behind) - len(known) if measure.needs_all else 0
+    return Answer(mart, column, count, _number(value), rows, measure, names, behind, float(sum(known)), unknown)
 
 
 def _local(value: Any, zone: ZoneInfo) -> Any:
@@ -132,12 +137,15 @@ def differences(con: duckdb.DuckDBPyConnection, mart: str, column: str) -> list[
         ).fetchall()
     rows, measure = found
     keys = ", ".join(f"{_key(one, measure)} as {key}" for key, one in rows.keys.items())
+    total = f"sum({measure.value})"
+    if measure.needs_all:
+        total = f"case when count(*) = count({measure.value}) then {total} end"
     return con.execute(
         f"""
         select {", ".join(f"mart.{key}" for key in rows.keys)}, mart.{column}, behind.total
         from marts.{mart} as mart
         left join (
-            select {keys}, sum({measure.value}) as total from ({rows.relation}) where {measure.where} group by all
+            select {keys}, {total} as total from ({rows.relation}) where {measure.where} group by all
         ) as behind on {" and ".join(f"behind.{key} is not distinct from mart.{key}" for key in rows.keys)}
         where abs(coalesce(mart.{column}, 0) - coalesce(behind.total, 0)) > ?
         """,
@@ -227,6 +235,10 @@ def print_answer(answer: Answer, limit: int) -> None:
     console.print(f"В витрине: {show(answer.value)} (строк витрины: {answer.mart_rows})", highlight=False)
     verdict = "сходится" if answer.agrees else "[bold red]НЕ сходится[/]"
     console.print(f"За числом: строк {len(answer.behind)}, в сумме {show(answer.total)}: {verdict}", highlight=False)
+    if answer.unknown:
+        console.print(
+            f"У {answer.unknown} из них значение неизвестно, поэтому неизвестна и сумма с ними.", highlight=False
+        )
     if not answer.agrees:
         console.print("Правила могли измениться после сборки: запустите b24 build.", highlight=False)
     _print_rows(answer, limit)

@@ -12,11 +12,16 @@ from warehouse.rules import Rules
 
 @dataclass(frozen=True)
 class Measure:
-    """A column: what is added up, over which rows, and, where the mart has a date, dated by what."""
+    """A column: what is added up, over which rows, and, where the mart has a date, dated by what.
+
+    Attributes:
+        needs_all: one row without a value makes the whole sum unknown.
+    """
 
     value: str = "1"
     where: str = "true"
     dated: str = ""
+    needs_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,7 @@ SALES_DYNAMICS = Explained(
                 "amount_created": Measure("coalesce(amount_rc, 0)", dated="created_date"),
                 "cycle_days_sum": Measure("coalesce(cycle_days, 0)", "outcome = 'won'", "won_date"),
                 "discount_amount": Measure("coalesce(discount_rc, 0)", "outcome = 'won'", "won_date"),
+                "gross_profit": Measure("gross_profit_rc", "outcome = 'won'", "won_date", needs_all=True),
             },
         ),
     )
@@ -347,6 +353,7 @@ CHANNEL_ROI = Explained(
                 "deals_lost": Measure("1", "outcome = 'lost'", _of_basis("lost_date")),
                 "new_clients": Measure("1", "outcome = 'won' and client_won_number = 1", _of_basis("won_date")),
                 "revenue": Measure("coalesce(revenue_rc, 0)", "outcome = 'won'", _of_basis("won_date")),
+                "gross_profit": Measure("gross_profit_rc", "outcome = 'won'", _of_basis("won_date"), needs_all=True),
             },
         ),
     ),
@@ -360,6 +367,7 @@ CHANNEL_ROI = Explained(
         "lead_to_deal": ("leads_with_deal", "leads"),
         "lead_to_won": ("leads_with_won", "leads"),
         "romi": ("revenue - spend", "spend"),
+        "roi": ("gross_profit - spend", "spend"),
         "roas": ("revenue", "spend"),
         "cost_revenue_ratio": ("spend", "revenue"),
     },
@@ -533,6 +541,7 @@ CLIENT_RATING = Explained(
                 "deals_won": Measure("1", "outcome = 'won'"),
                 "deals_lost": Measure("1", "outcome = 'lost'"),
                 "revenue": Measure("coalesce(revenue_rc, 0)", "outcome = 'won'"),
+                "gross_profit": Measure("gross_profit_rc", "outcome = 'won'", needs_all=True),
             },
         ),
         Rows(
@@ -575,6 +584,7 @@ CLIENT_ABC = Explained(
                 "frequency": Measure(),
                 "revenue": Measure("coalesce(revenue_rc, 0)"),
                 "monetary": Measure("coalesce(revenue_rc, 0)"),
+                "gross_profit": Measure("gross_profit_rc", needs_all=True),
             },
         ),
     )
@@ -690,6 +700,230 @@ LEAD_STATISTICS = Explained(
     },
 )  # fmt: skip
 
+FUNNEL_FLOW = Explained(
+    rows=(
+        Rows(
+            "стоянки сделок в стадиях",
+            f"""
+            select visits.*, cast(visits.entered_at {HERE} as date) as entered_date,
+                cast(visits.left_at {HERE} as date) as left_date,
+                case
+                    when visits.is_current then null
+                    when visits.next_pipeline_key <> visits.pipeline_key then 'moved'
+                    when visits.next_semantics = 'F' then 'lost'
+                    when visits.next_semantics = 'S' or visits.next_position > visits.stage_position then 'forward'
+                    when visits.next_position < visits.stage_position then 'back'
+                    else 'other'
+                end as exit_kind,
+                deals.title, deals.manager_key, deals.last_touch_channel_key as channel_key, deals.amount_rc
+            from intermediate.int_deals__stage_visits as visits
+            inner join core.fct_deals as deals on deals.deal_id = visits.deal_id
+            where deals.is_in_scope and visits.semantics = 'P'
+            """,
+            {"date_day": DAY} | {key: key for key in ("pipeline_key", "stage_id", "manager_key", "channel_key")},
+            (
+                "deal_id", "title", "manager_key", "channel_key", "stage_id", "entered_at", "left_at", "next_stage_id",
+                "exit_kind", "duration_seconds", "amount_rc",
+            ),
+            {
+                "entries": Measure(dated="entered_date"),
+                "exits": Measure("1", "exit_kind is not null", "left_date"),
+                "amount_exits_lost": Measure("coalesce(amount_rc, 0)", "exit_kind = 'lost'", "left_date"),
+                "stay_hours_sum": Measure("duration_seconds / 3600.0", "exit_kind is not null", "left_date"),
+            }
+            | {
+                f"exits_{kind}": Measure("1", f"exit_kind = '{kind}'", "left_date")
+                for kind in ("moved", "lost", "forward", "back", "other")
+            },
+        ),
+    ),
+    ratios={"exit_conversion": ("exits_forward", "exits - exits_moved - exits_other")},
+)  # fmt: skip
+
+SERVICE_KEYS = {"period_month": MONTH} | {key: key for key in ("source_type", "manager_key", "topic")}
+SERVICE = Explained(
+    rows=(
+        Rows(
+            "обращения в поддержку",
+            "select * from core.fct_support_tickets where is_in_scope",
+            SERVICE_KEYS,
+            (
+                "ticket_key", "source_type", "topic", "manager_key", "client_key", "created_at", "first_response_at",
+                "resolved_at", "closed_at", "reopen_count", "is_fcr",
+            ),
+            {
+                "tickets_created": Measure(dated="created_date"),
+                "tickets_resolved": Measure("1", "resolved_at is not null", "resolved_date"),
+                "answered": Measure("1", "first_response_at is not null", "created_date"),
+                "first_response_minutes_sum": Measure("coalesce(response_seconds, 0) / 60.0", dated="created_date"),
+                "resolved_cohort": Measure("1", "resolved_at is not null", "created_date"),
+                "resolution_hours_sum": Measure("coalesce(resolution_seconds, 0) / 3600.0", dated="created_date"),
+                "reopened": Measure("1", "reopen_count > 0", "created_date"),
+            },
+        ),
+        Rows(
+            "ответы клиентов",
+            """
+            select answers.*, coalesce(tickets.source_type, 'unknown') as source_type,
+                coalesce(tickets.topic, 'Не определено') as topic
+            from core.fct_survey_answers as answers
+            left join core.fct_support_tickets as tickets
+                on tickets.is_in_scope and tickets.ticket_key = answers.ticket_key
+            """,
+            SERVICE_KEYS,
+            ("answer_key", "survey", "score", "answered_date", "ticket_key", "topic", "manager_key", "client_key"),
+            {
+                "csat_answers": Measure("1", "survey = 'csat'", "answered_date"),
+                "csat_positive": Measure("1", "survey = 'csat' and score >= 4", "answered_date"),
+                "nps_answers": Measure("1", "survey = 'nps'", "answered_date"),
+                "promoters": Measure("1", "survey = 'nps' and score >= 9", "answered_date"),
+                "detractors": Measure("1", "survey = 'nps' and score <= 6", "answered_date"),
+            },
+        ),
+    ),
+    ratios={
+        "fcr_rate": ("fcr_tickets", "fcr_base"),
+        "csat": ("csat_positive", "csat_answers"),
+        "nps": ("promoters - detractors", "nps_answers"),
+    },
+)  # fmt: skip
+
+PROJECTS = Explained(
+    rows=(
+        Rows(
+            "задачи",
+            "select * from core.fct_tasks where is_in_scope",
+            {"project_key": "project_key"},
+            (
+                "task_id", "title", "manager_key", "created_at", "deadline_at", "closed_at", "is_done", "is_on_time",
+                "is_overdue", "estimate_seconds", "spent_seconds", "returns_count",
+            ),
+            {
+                "tasks_total": Measure(),
+                "tasks_done": Measure("1", "is_done"),
+                "tasks_on_time": Measure("1", "is_on_time"),
+                "tasks_with_deadline_closed": Measure("1", "is_done and deadline_at is not null"),
+                "tasks_overdue": Measure("1", "is_overdue"),
+                "overdue_open": Measure("1", "is_overdue and closed_at is null"),
+                "estimate_hours": Measure("coalesce(estimate_seconds, 0) / 3600.0"),
+                "spent_hours": Measure("coalesce(spent_seconds, 0) / 3600.0"),
+                "spent_hours_estimated": Measure("coalesce(spent_seconds, 0) / 3600.0", "estimate_seconds > 0"),
+                "task_returns": Measure("coalesce(returns_count, 0)"),
+                "tasks_returned": Measure("1", "is_done and returns_count > 0"),
+            },
+        ),
+    ),
+    ratios={
+        "progress": ("tasks_done", "tasks_total"),
+        "on_time_rate": ("tasks_on_time", "tasks_with_deadline_closed"),
+        "budget_deviation": ("budget_fact - budget_plan", "budget_plan"),
+        "return_rate": ("tasks_returned", "tasks_done"),
+    },
+)  # fmt: skip
+
+ITEMS = "select * from core.fct_process_items where is_in_scope"
+STAYS_OF_ITEMS = "select * from core.fct_process_stage_history where is_in_scope"
+PROCESS_KEYS = {"period_month": MONTH} | {key: key for key in ("entity_type_id", "pipeline_key", "stage_id")}
+ITEM_SHOWN = (
+    "item_id", "title", "outcome", "stage_id", "manager_key", "client_key", "created_date", "closed_date",
+    "cycle_seconds",
+)  # fmt: skip
+PROCESSES = Explained(
+    rows=(
+        Rows(
+            "элементы процессов по первой стадии",
+            f"""
+            select items.* replace (
+                coalesce(first_stays.pipeline_key, items.pipeline_key) as pipeline_key,
+                coalesce(first_stays.stage_id, items.stage_id) as stage_id
+            )
+            from ({ITEMS}) as items
+            left join ({STAYS_OF_ITEMS}) as first_stays
+                on first_stays.entity_type_id = items.entity_type_id and first_stays.item_id = items.item_id
+                and first_stays.prev_stage_id is null
+            """,
+            PROCESS_KEYS,
+            ITEM_SHOWN,
+            {"items_created": Measure(dated="created_date")},
+        ),
+        Rows(
+            "элементы процессов",
+            ITEMS,
+            PROCESS_KEYS,
+            ITEM_SHOWN,
+            {
+                "items_done": Measure("1", "outcome = 'won'", "closed_date"),
+                "items_failed": Measure("1", "outcome = 'lost'", "closed_date"),
+                "cycle_hours_sum": Measure("coalesce(cycle_seconds, 0) / 3600.0", "outcome <> 'open'", "closed_date"),
+            },
+        ),
+        Rows(
+            "стоянки элементов в стадиях",
+            STAYS_OF_ITEMS,
+            PROCESS_KEYS,
+            ("interval_id", "item_id", "prev_stage_id", "stage_id", "entered_at", "left_at", "duration_seconds"),
+            {
+                "stage_entries": Measure(dated="entered_date"),
+                "stage_exits": Measure("1", "left_at is not null", "left_date"),
+                "stay_hours_sum": Measure("duration_seconds / 3600.0", "left_at is not null", "left_date"),
+            },
+        ),
+    )
+)
+
+SENT = ("sent", "delivered", "opened", "clicked", "unsubscribed", "bounced")
+CAMPAIGNS = Explained(
+    rows=(
+        Rows(
+            "рассылки",
+            "select * from core.fct_campaign_messages",
+            {key: key for key in ("send_date", "channel", "campaign", "variant", "send_hour")},
+            ("send_date", "channel", "campaign", "variant", "send_hour", "utm_campaign", *SENT, "spent", "currency"),
+            {name: Measure(name) for name in SENT} | {"spent": Measure("spent_rc")},
+        ),
+    ),
+    ratios={
+        "delivery_rate": ("delivered", "sent"),
+        "open_rate": ("opened", "delivered"),
+        "click_rate": ("clicked", "delivered"),
+        "ctor": ("clicked", "opened"),
+    },
+)
+
+WORK = f"""
+    select date_day, manager_key, work_type, id, started_at, seconds
+    from (
+        select started_date as date_day, manager_key, 'call' as work_type, call_id as id, started_at,
+            duration_seconds as seconds
+        from core.fct_calls where is_in_scope and is_connected
+        union all
+        select started_date, manager_key, 'meeting', source_id, started_at, seconds from intermediate.int_meetings
+        union all
+        select started_date, manager_key, 'task', entry_id, started_at, seconds
+        from core.fct_time_entries where is_in_scope
+        union all
+        select cast(started_at {HERE} as date), coalesce(manager_id, 0), 'workday', record_id, started_at,
+            coalesce(duration_seconds, 0)
+        from staging.stg_bitrix24__work_time_records where not is_deleted
+    )
+    where date_day <= getvariable('as_of_date')
+"""
+TIME = Explained(
+    rows=(
+        Rows(
+            "звонки, встречи, записи времени и рабочие дни",
+            WORK,
+            {key: key for key in ("date_day", "manager_key", "work_type")},
+            ("date_day", "manager_key", "work_type", "id", "started_at", "seconds"),
+            {
+                "seconds": Measure("coalesce(seconds, 0)"),
+                "hours": Measure("coalesce(seconds, 0) / 3600.0"),
+                "events": Measure(),
+            },
+        ),
+    )
+)
+
 MARTS: dict[str, Explained] = {
     "sales_dynamics": SALES_DYNAMICS,
     "manager_performance": Explained(MANAGER_ROWS, MANAGER_RATIOS),
@@ -727,6 +961,12 @@ MARTS: dict[str, Explained] = {
     "client_abc": CLIENT_ABC,
     "product_performance": PRODUCTS,
     "invoice_summary": INVOICES,
+    "funnel_stage_flow": FUNNEL_FLOW,
+    "process_efficiency": PROCESSES,
+    "project_performance": PROJECTS,
+    "service_quality": SERVICE,
+    "campaign_engagement": CAMPAIGNS,
+    "time_allocation": TIME,
 }
 
 # of revenue that is made of invoices or payments
