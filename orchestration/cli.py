@@ -88,14 +88,14 @@ def configure(
     from warehouse.ledger import read_status
 
     settings = Settings()
-    rules = proposing.channel_rules(settings.inputs_path)
+    known = proposing.channel_rules(settings.inputs_path), proposing.support_sources(settings.inputs_path)
     loaded = settings.warehouse_path.exists() and read_status(settings.warehouse_path).last_published
     if loaded:
         with open_warehouse(settings.warehouse_path, read_only=True) as con:
-            found = proposing.propose(survey_warehouse(con, f"{loaded.as_of:%d.%m.%Y %H:%M}"), rules)
+            found = proposing.propose(survey_warehouse(con, f"{loaded.as_of:%d.%m.%Y %H:%M}"), *known)
     else:
         with BitrixClient(webhooks_of(settings), share=settings.bitrix24_limit_share) as client:
-            found = proposing.propose(survey_portal(client), rules)
+            found = proposing.propose(survey_portal(client), *known)
     proposing.write(
         found, settings, force=force, say=lambda line: console.print(escape(line), highlight=False, soft_wrap=True)
     )

@@ -5,12 +5,16 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from slugify import slugify
 
+from dlt_sources.files import UNREADABLE, read_file
+from dlt_sources.files.errors import InputFileError
 from dlt_sources.files.schema import FILES
 from orchestration.console import grouped
 from orchestration.dbt import PROJECT_DIR
@@ -80,11 +84,14 @@ class Proposed:
         return {proposal.key: proposal.value for proposal in self.rules if proposal.is_sure}
 
 
-def propose(portal: Portal, channel_rules: Iterable[Mapping[str, str]]) -> Proposed:
+def propose(
+    portal: Portal, channel_rules: Iterable[Mapping[str, str]], support_sources: Sequence[Mapping[str, str]] = ()
+) -> Proposed:
     """Look at the portal; every proposal has its measured reason.
 
     Args:
         channel_rules: rows of the channel map in force: seed and input file.
+        support_sources: rows of the input file; what they name is not proposed again.
     """
     found = Proposed(portal.origin)
     deals, leads = portal.counts("deals", [{}])[0], portal.counts("leads", [{}])[0]
@@ -95,7 +102,7 @@ def propose(portal: Portal, channel_rules: Iterable[Mapping[str, str]]) -> Propo
     _fields(portal, found)
     _departments(portal, found)
     _clients(portal, found, deals)
-    _support(portal, found)
+    _support(portal, found, support_sources)
     _channels(portal, found, list(channel_rules))
     _money(portal, found, deals)
     return found
@@ -308,17 +315,28 @@ def _purchase_interval(portal: Portal) -> float | None:
     return None if row is None or row[0] is None else float(row[0])
 
 
-def _support(portal: Portal, found: Proposed) -> None:
+def _support(portal: Portal, found: Proposed, named: Sequence[Mapping[str, str]]) -> None:
+    def is_named(source: Mapping[str, str]) -> bool:
+        """An empty cell of the file stands for all."""
+        return any(
+            line["source_type"] == source["source_type"]
+            and all((line.get(key) or source[key]) == source[key] for key in ("entity_type_id", "pipeline_key"))
+            for line in named
+        )
+
     processes = {row["entity_type_id"]: row["title"] or "" for row in portal.rows("process_types")}
     lines: list[dict[str, str]] = []
     for row in portal.rows("pipelines"):
         type_id, name = row["entity_type_id"], row["name"] or ""
         where = {"entity_type_id": type_id, "pipeline_key": row["id"], "topic_field": ""}
+        source = {"source_type": "pipeline" if type_id == "2" else "process", **where}
+        if is_named(source):
+            continue
         if type_id in processes and SUPPORT.search(processes[type_id]):
-            lines.append({"source_type": "process", **where})
+            lines.append(source)
             found.remarks.append(f"обращения: смарт-процесс «{processes[type_id]}», воронка «{name}»")
         elif type_id == "2" and SUPPORT.search(name):
-            lines.append({"source_type": "pipeline", **where})
+            lines.append(source)
             found.remarks.append(f"обращения: воронка сделок «{name}» (id {row['id']}); продажи ли это или сервис?")
     if lines:
         found.inputs["support_sources"] = lines
@@ -385,13 +403,22 @@ def _money(portal: Portal, found: Proposed, deals: int) -> None:
 
 
 def channel_rules(inputs: Path) -> list[dict[str, str]]:
-    """The channel map in force: the seed's lines, and those of an input file."""
-    rules = []
-    for path in (PROJECT_DIR / "seeds" / "channel_map.csv", inputs / "channel_map.csv"):
-        if path.exists():
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                rules += list(csv.DictReader(file))
-    return rules
+    """The channel map in force: the seed's lines, and those of the input file."""
+    return _lines(PROJECT_DIR / "seeds", "channel_map") + _lines(inputs, "channel_map")
+
+
+def support_sources(inputs: Path) -> list[dict[str, str]]:
+    """The sources of support tickets that the input file names."""
+    return _lines(inputs, "support_sources")
+
+
+def _lines(folder: Path, table: str) -> list[dict[str, str]]:
+    """An input file as a run reads it; nothing of one that is not there or that a run would refuse as a whole."""
+    lines: list[dict[str, str]] = []
+    for path in (folder / f"{table}.csv", folder / f"{table}.xlsx"):
+        with suppress(InputFileError, *UNREADABLE):
+            lines += read_file(path, table, datetime.now(UTC))[0].to_pylist()
+    return lines
 
 
 def write(found: Proposed, settings: Settings, *, force: bool, say: Callable[[str], None]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Locator, Page, Response, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from bi.superset.provision import Dashboard, login
 from bi.superset.server import ADMIN, Superset
@@ -23,6 +24,7 @@ LOADING = ".loading, [data-test=loading-indicator]"
 ERRORS = "[data-test=error-message], .ant-alert-error, [data-test=dashboard-component-missing-chart]"
 TABS = ".dashboard-component-tabs .ant-tabs-tab"
 PATIENCE_MS = 120_000
+POPOVER_MS = 10_000
 SETTLED_MS = 2000  # a chart that waits for a filter's first value asks a moment after the filter got it
 
 
@@ -143,8 +145,12 @@ class Viewer:
 
     def choose_period(self, filter_name: str, start: date, end: date) -> dict[str, Answer]:
         """Give a filter of time a start and an end, which does not belong to the period, and apply it."""
-        self._control(filter_name).click()
         window = self.page.locator(".ant-popover:visible")
+        self._control(filter_name).click()
+        try:
+            window.wait_for(timeout=POPOVER_MS)
+        except PlaywrightTimeout:  # a bar that was drawn anew meanwhile has lost the click
+            self._control(filter_name).click()
         window.locator(".ant-select-selector").click()
         self.page.locator(".ant-select-item-option[title='Продвинутая настройка']").click()
         for place, day in enumerate((start, end)):

@@ -13,7 +13,7 @@ from demo.world import World
 from dlt_sources.bitrix24.client import BitrixClient
 from dlt_sources.bitrix24.webhook import Webhook
 from dlt_sources.files.schema import FILES
-from orchestration.configure import Proposed, channel_rules, propose, write
+from orchestration.configure import Proposed, channel_rules, propose, support_sources, write
 from orchestration.survey import Portal, Question, count_here, survey_portal
 from warehouse.rules import parse_rules
 from warehouse.settings import Settings
@@ -200,6 +200,25 @@ def test_lines_of_input_files_fit_their_files() -> None:
     assert found.inputs["support_sources"] == [
         {"source_type": "process", "entity_type_id": "130", "pipeline_key": "21", "topic_field": ""}
     ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "proposals"),
+    [
+        ("process;130;21;UF_CRM_1", 0),  # the topic is the person's own
+        ("process;130;;", 0),  # all of its pipelines
+        ("process;130;22;", 1),
+        ("pipeline;130;21;", 1),
+        ("telepathy;130;21;", 1),  # a run would refuse it
+    ],
+)
+def test_named_sources_of_tickets_are_not_proposed_again(tmp_path: Path, lines: str, proposals: int) -> None:
+    """A second line for one pipeline would stop the file at the next run. The file is one that Excel saved."""
+    text = f"source_type;entity_type_id;pipeline_key;topic_field\r\n{lines}\r\n"
+    (tmp_path / "support_sources.csv").write_bytes(text.encode("cp1251"))
+    found = propose(portal(), [], support_sources(tmp_path))
+    assert len(found.inputs.get("support_sources", [])) == proposals
+    assert sum("обращения" in remark for remark in found.remarks) == proposals
 
 
 def test_a_file_that_is_there_is_left_alone_and_compared(tmp_path: Path) -> None:
