@@ -51,6 +51,11 @@ class Size(StrEnum):
         """As a number."""
         return {"100k": 100_000, "1m": 1_000_000, "3m": 3_000_000}[self.value]
 
+    @property
+    def memory_gb(self) -> int:
+        """What a build may use."""
+        return 8 if self is Size.LARGE else 4
+
 
 @dataclass(frozen=True)
 class Build:
@@ -71,6 +76,7 @@ class Measured:
 
     deals: int
     stage_rows: int
+    memory_gb: int
     raw_mb: float
     build: Build
     rebuild: Build  # models alone, after some deals have changed
@@ -95,15 +101,24 @@ def main(
         # PostgreSQL runs as a user of its own, who must get into the folder
         Path(folder).chmod(0o755)
         small, overhead = (warehouse, None) if warehouse else _small_company(Path(folder), progress)
-        measured = {
-            size: _measure(small, Path(folder), size.deals, progress) for size in Size if size in (only or list(Size))
-        }
-    console.print(_totals(measured))
-    console.print(_models(measured))
+        measured: dict[Size, Measured] = {}
+        failure = ""
+        for size in only or Size:
+            try:
+                measured[size] = _measure(small, Path(folder), size, progress)
+            except RuntimeError as error:  # what was measured before is not lost
+                failure = str(error)
+                break
+    if measured:
+        console.print(_totals(measured))
+        console.print(_models(measured))
     if overhead:
         console.print(overhead)
     # what else the machine does shows in the load when nothing is measured yet
     console.print(f"{os.cpu_count()} cores, load {load:.1f} at the start")
+    if failure:
+        console.print(failure, markup=False)
+        raise typer.Exit(1)
 
 
 def _small_company(folder: Path, progress: Progress) -> tuple[Path, str]:
@@ -122,12 +137,13 @@ def _small_company(folder: Path, progress: Progress) -> tuple[Path, str]:
             progress.advance(task)
         _run([B24, "postgres", "stop"], folder, environment)
     synced = json.loads(summary.read_text())["seconds"]["dbt"]
-    build = _dbt(_settings(warehouse), progress, "dbt alone", tests=True)
+    build = _dbt(_settings(warehouse, Size.SMALL.memory_gb), progress, "dbt alone", tests=True)
     return warehouse, f"{SMALL_DEALS} deals: dbt {build.seconds:.1f} s alone, {synced:.1f} s as a step of Dagster"
 
 
-def _measure(small: Path, folder: Path, deals: int, progress: Progress) -> Measured:
-    settings = _settings(folder / f"of_{deals}.duckdb")
+def _measure(small: Path, folder: Path, size: Size, progress: Progress) -> Measured:
+    deals = size.deals
+    settings = _settings(folder / f"of_{deals}.duckdb", size.memory_gb)
     path = settings.warehouse_path
     task = progress.add_task(f"{deals} deals: raw tables", total=None)
     for table in enlarge(small, path, deals=deals):
@@ -144,7 +160,7 @@ def _measure(small: Path, folder: Path, deals: int, progress: Progress) -> Measu
             [CHANGED_SHARE],
         )
     rebuild = _dbt(settings, progress, f"{deals} deals: models after a change", tests=False)
-    measured = Measured(present, stage_rows, raw_mb, build, rebuild)
+    measured = Measured(present, stage_rows, size.memory_gb, raw_mb, build, rebuild)
     statements = [*_statements(settings, build)]
     task = progress.add_task(f"{deals} deals: bare SQL", total=len(statements))
     # a process of its own, whose memory is that of one model at a time
@@ -156,8 +172,14 @@ def _measure(small: Path, folder: Path, deals: int, progress: Progress) -> Measu
     return measured
 
 
-def _settings(warehouse: Path) -> Settings:
-    return Settings(_env_file=None, bitrix24_webhook_url=None, warehouse_path=warehouse, marts_postgres_url=None)
+def _settings(warehouse: Path, memory_gb: int) -> Settings:
+    return Settings(
+        _env_file=None,
+        bitrix24_webhook_url=None,
+        warehouse_path=warehouse,
+        warehouse_memory=f"{memory_gb}GB",
+        marts_postgres_url=None,
+    )
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
@@ -211,6 +233,7 @@ def _statements(settings: Settings, build: Build) -> Iterator[Statement]:
     nodes = json.loads((settings.paths.dbt / "manifest.json").read_text())["nodes"]
     profiles = yaml.safe_load((PROJECT_DIR / "profiles.yml").read_text())
     duckdb_settings = profiles["bitrix24_analytics"]["outputs"]["warehouse"]["settings"]
+    duckdb_settings["memory_limit"] = f"{settings.warehouse_memory}B"
     for result in build.results:
         node = nodes[result["unique_id"]]
         if node["resource_type"] == "model" and node["config"]["materialized"] != "view":
@@ -236,7 +259,7 @@ def _run_bare(statement: Statement) -> tuple[str, float, float]:
 def _totals(measured: Mapping[Size, Measured]) -> Table:
     table = Table("deals", box=box.SIMPLE_HEAD, title="dbt build")
     columns = (
-        "stage rows", "raw MB", "build s", "peak MB", "models s", "tests s", "1 % changed, models only s",
+        "stage rows", "raw MB", "limit GB", "build s", "peak MB", "models s", "tests s", "1 % changed, models only s",
         "bare SQL s", "slowest model", "s",
     )  # fmt: skip
     for name in columns:
@@ -247,6 +270,7 @@ def _totals(measured: Mapping[Size, Measured]) -> Table:
             f"{one.deals}",
             f"{one.stage_rows}",
             f"{one.raw_mb:.0f}",
+            f"{one.memory_gb}",
             f"{one.build.seconds:.0f}",
             f"{one.build.peak_mb:.0f}",
             f"{one.build.seconds_of('model'):.0f}",

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtCliResource
+from pydantic import ByteSize, TypeAdapter
 
 from orchestration.run import SyncRun
 from warehouse.duckdb_file import explain, open_warehouse
@@ -23,6 +24,7 @@ from warehouse.settings import Settings
 
 PROJECT_DIR = Path(__file__).parents[1] / "dbt_project"
 MANIFEST = PROJECT_DIR / "target" / "manifest.json"
+LEAST_MEMORY = 4 * 10**9  # a million deals need no more
 COLUMNS_SHOWN = 8  # of a row that fails a test: its keys stand first
 DBT = Path(sys.executable).with_name("dbt")
 # unit tests prove the code, not the data; exposures only name the dashboards
@@ -50,7 +52,18 @@ def dbt_arguments(settings: Settings) -> list[str]:
 
 def dbt_environment(settings: Settings) -> dict[str, str]:
     """What profiles.yml reads."""
-    return {"WAREHOUSE_PATH": str(settings.warehouse_path.absolute())}
+    return {
+        "WAREHOUSE_PATH": str(settings.warehouse_path.absolute()),
+        "WAREHOUSE_MEMORY": f"{settings.warehouse_memory or memory_of_a_build()}B",
+    }
+
+
+@cache
+def memory_of_a_build() -> int:
+    """Half of this machine's memory in bytes, at least 4 GB. DuckDB knows what a container may use, and takes 80 %."""
+    with duckdb.connect() as connection:
+        ((allowed,),) = connection.execute("select current_setting('memory_limit')").fetchall()
+    return max(int(TypeAdapter(ByteSize).validate_python(allowed) * 0.5 / 0.8), LEAST_MEMORY)
 
 
 def ensure_manifest(settings: Settings) -> Path:
@@ -153,7 +166,16 @@ def _read_results(results: Sequence[Mapping[str, Any]], run: SyncRun) -> None:
                 rows = _failing_rows(result["compiled_code"], run.settings.warehouse_path)
                 report.tests_failed.append(f"test {node['name']} found {result['failures']} rows, such as {rows}")
             case "error":
-                report.tests_failed.append(f"{node['name']} could not be built: {result['message'].strip()}")
+                report.tests_failed.append(f"{node['name']} could not be built: {_advised(result['message'])}")
+
+
+def _advised(message: str) -> str:
+    """What dbt says of a model, and what to do where its memory was not enough."""
+    said = message.strip()
+    if "Out of Memory Error" in said:
+        said = said.partition("Possible solutions")[0].strip()
+        return f"{said} Set WAREHOUSE_MEMORY to more, or give the machine more."
+    return said
 
 
 def _failing_rows(test_sql: str, warehouse_path: Path) -> str:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from warehouse.errors import SettingsError
@@ -112,6 +112,12 @@ class Settings(BaseSettings):
         validate_default=True,
         description="must name a file such as warehouse/data/bitrix24.duckdb, not a folder, and not be called like "
         f"one of the schemas ({', '.join(SCHEMAS)}).",
+    )
+    warehouse_memory: ByteSize | None = Field(
+        None,
+        ge=10**9,
+        description="must be an amount of memory of 1GB or more, such as 8GB; left out, it is half of the "
+        "machine's, at least 4 GB.",
     )
     marts_postgres_url: Annotated[SecretStr | None, AfterValidator(lambda v: v and _check_postgres_url(v))] = Field(
         None,
