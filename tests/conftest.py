@@ -3,10 +3,15 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 # a worker has a size of no terminal, which consoles made at import would keep
 for size in ("COLUMNS", "LINES"):
     os.environ.pop(size, None)
+
+# how long an example takes is the machine's affair
+settings.register_profile("any_machine", deadline=None)
+settings.load_profile("any_machine")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -120,7 +120,7 @@ def funnels_of(found: Sequence[Walk]) -> dict[tuple[str, int], list[tuple[Any, .
 
 
 histories = st.lists(walks(), min_size=1, max_size=40)
-few = settings(deadline=None, max_examples=8)
+few = settings(max_examples=8)
 
 
 @given(found=histories)

@@ -33,7 +33,6 @@ def read(portal: PortalDouble, *walks: KeysetWalk) -> dict[int, list[int]]:
 
 
 @given(ids=id_sets, knows_max=st.booleans())
-@settings(deadline=None)
 def test_every_item_arrives_once_and_in_order(ids: set[int], knows_max: bool) -> None:
     """Whatever the gaps in ids, and on the 50/100/150 edges, no row is lost or repeated."""
     portal = PortalDouble()
@@ -45,7 +44,7 @@ def test_every_item_arrives_once_and_in_order(ids: set[int], knows_max: bool) ->
 
 
 @given(first=id_sets, second=id_sets)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_walks_that_share_batches_do_not_mix(first: set[int], second: set[int]) -> None:
     """Two tables in one batch, one with rows below a key of the answer: each gets its own rows."""
     portal = PortalDouble()
@@ -55,7 +54,6 @@ def test_walks_that_share_batches_do_not_mix(first: set[int], second: set[int]) 
 
 
 @given(size=st.integers(0, 400), seed=st.integers(0, 2**32))
-@settings(deadline=None)
 def test_deletions_and_inserts_during_the_walk_lose_nothing(size: int, seed: int) -> None:
     """Rows that stay through the whole walk arrive once, although others vanish and appear between commands."""
     portal = PortalDouble()
@@ -80,7 +78,7 @@ def test_deletions_and_inserts_during_the_walk_lose_nothing(size: int, seed: int
 
 
 @given(size=st.integers(0, 300), faults=st.lists(st.sampled_from([None, "throttle", "limit", "fault"]), max_size=40))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_faults_of_single_commands_end_complete(size: int, faults: list[str | None]) -> None:
     """A refused command of a chain must neither lose its page nor let the pages behind it in."""
     kinds = {
@@ -96,7 +94,7 @@ def test_faults_of_single_commands_end_complete(size: int, faults: list[str | No
 
 
 @given(ids=id_sets, after=st.integers(0, 3000))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_walk_goes_on_behind_its_id(ids: set[int], after: int) -> None:
     """A resumed walk reads what is above its place, also when the place itself is gone."""
     portal = PortalDouble()
