@@ -166,10 +166,10 @@ def _read_results(results: Sequence[Mapping[str, Any]], run: SyncRun) -> None:
                 rows = _failing_rows(result["compiled_code"], run.settings.warehouse_path)
                 report.tests_failed.append(f"test {node['name']} found {result['failures']} rows, such as {rows}")
             case "error":
-                report.tests_failed.append(f"{node['name']} could not be built: {_advised(result['message'])}")
+                report.tests_failed.append(f"{node['name']} could not be built: {advised(result['message'])}")
 
 
-def _advised(message: str) -> str:
+def advised(message: str) -> str:
     """What dbt says of a model, and what to do where its memory was not enough."""
     said = message.strip()
     if "Out of Memory Error" in said:

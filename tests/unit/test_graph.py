@@ -1,15 +1,19 @@
 """The asset graph: one piece from the portal to PostgreSQL."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
+from pydantic import ByteSize, TypeAdapter
 
 from dlt_sources.bitrix24.schema import TABLES
 from dlt_sources.files.schema import FILES
-from orchestration.dbt import reason
+from orchestration.dbt import LEAST_MEMORY, advised, dbt_environment, reason
 from orchestration.definitions import defs
+from warehouse.settings import Settings
 
 RAW = (
     {dg.AssetKey(["bitrix24", table]) for table in TABLES}
@@ -61,6 +65,25 @@ def test_a_failure_of_dbt_is_told_without_its_traceback() -> None:
     assert reason(text, Path("/x.duckdb")).startswith("The warehouse file /x.duckdb is open in process 4711. Wait")
     told = reason("Encountered an error:\nCompilation Error\n  no run yet\n", Path("/x.duckdb"))
     assert told == "Compilation Error no run yet"
+
+
+def test_a_model_that_ran_out_of_memory_tells_what_to_set() -> None:
+    """A portal of three million deals is no reason to read about DuckDB's tuning."""
+    with duckdb.connect(config={"memory_limit": "1MB", "temp_directory": ""}) as con, pytest.raises(duckdb.Error) as no:
+        con.execute("select count(distinct hash(range)) from range(10000000)")
+    told = advised(f"Runtime Error in model client_abc\n  {no.value}\n")
+    assert told.endswith("Set WAREHOUSE_MEMORY to more, or give the machine more.")
+    assert "solutions" not in told
+    assert advised("Binder Error: no column x\n") == "Binder Error: no column x"
+
+
+def test_a_build_may_use_what_is_set_or_half_of_the_machine() -> None:
+    given = dbt_environment(Settings(_env_file=None, warehouse_memory="8GB"))
+    assert given["WAREHOUSE_MEMORY"] == "8000000000B"
+    with duckdb.connect(config={"memory_limit": dbt_environment(Settings(_env_file=None))["WAREHOUSE_MEMORY"]}) as con:
+        ((limit,),) = con.execute("select current_setting('memory_limit')").fetchall()
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert LEAST_MEMORY * 0.97 <= TypeAdapter(ByteSize).validate_python(limit) <= max(LEAST_MEMORY, machine * 0.52)
 
 
 def test_the_schedule_waits_to_be_turned_on() -> None:

@@ -103,6 +103,8 @@ def test_the_bank_can_be_elsewhere_or_nowhere(monkeypatch: pytest.MonkeyPatch, t
         ("PERSONAL_DATA_KEY", "short-7c1"),
         ("WAREHOUSE_PATH", "/srv/7c1/marts.duckdb"),
         ("WAREHOUSE_PATH", "/srv/7c1/north.lock"),
+        ("WAREHOUSE_MEMORY", "lots-7c1"),
+        ("WAREHOUSE_MEMORY", "71MB"),
     ],
 )
 def test_a_wrong_setting_is_named_and_its_value_is_not_shown(
