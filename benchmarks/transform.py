@@ -76,7 +76,6 @@ class Measured:
 
     deals: int
     stage_rows: int
-    memory_gb: int
     raw_mb: float
     build: Build
     rebuild: Build  # models alone, after some deals have changed
@@ -103,7 +102,7 @@ def main(
         small, overhead = (warehouse, None) if warehouse else _small_company(Path(folder), progress)
         measured: dict[Size, Measured] = {}
         failure = ""
-        for size in only or Size:
+        for size in (size for size in Size if size in (only or Size)):
             try:
                 measured[size] = _measure(small, Path(folder), size, progress)
             except RuntimeError as error:  # what was measured before is not lost
@@ -160,7 +159,7 @@ def _measure(small: Path, folder: Path, size: Size, progress: Progress) -> Measu
             [CHANGED_SHARE],
         )
     rebuild = _dbt(settings, progress, f"{deals} deals: models after a change", tests=False)
-    measured = Measured(present, stage_rows, size.memory_gb, raw_mb, build, rebuild)
+    measured = Measured(present, stage_rows, raw_mb, build, rebuild)
     statements = [*_statements(settings, build)]
     task = progress.add_task(f"{deals} deals: bare SQL", total=len(statements))
     # a process of its own, whose memory is that of one model at a time
@@ -233,7 +232,7 @@ def _statements(settings: Settings, build: Build) -> Iterator[Statement]:
     nodes = json.loads((settings.paths.dbt / "manifest.json").read_text())["nodes"]
     profiles = yaml.safe_load((PROJECT_DIR / "profiles.yml").read_text())
     duckdb_settings = profiles["bitrix24_analytics"]["outputs"]["warehouse"]["settings"]
-    duckdb_settings["memory_limit"] = f"{settings.warehouse_memory}B"
+    duckdb_settings["memory_limit"] = dbt_environment(settings)["WAREHOUSE_MEMORY"]
     for result in build.results:
         node = nodes[result["unique_id"]]
         if node["resource_type"] == "model" and node["config"]["materialized"] != "view":
@@ -264,13 +263,13 @@ def _totals(measured: Mapping[Size, Measured]) -> Table:
     )  # fmt: skip
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
-    for one in measured.values():
+    for size, one in measured.items():
         slowest = max(one.models, key=lambda name: one.models[name])
         table.add_row(
             f"{one.deals}",
             f"{one.stage_rows}",
             f"{one.raw_mb:.0f}",
-            f"{one.memory_gb}",
+            f"{size.memory_gb}",
             f"{one.build.seconds:.0f}",
             f"{one.build.peak_mb:.0f}",
             f"{one.build.seconds_of('model'):.0f}",
