@@ -707,14 +707,6 @@ FUNNEL_FLOW = Explained(
             f"""
             select visits.*, cast(visits.entered_at {HERE} as date) as entered_date,
                 cast(visits.left_at {HERE} as date) as left_date,
-                case
-                    when visits.is_current then null
-                    when visits.next_pipeline_key <> visits.pipeline_key then 'moved'
-                    when visits.next_semantics = 'F' then 'lost'
-                    when visits.next_semantics = 'S' or visits.next_position > visits.stage_position then 'forward'
-                    when visits.next_position < visits.stage_position then 'back'
-                    else 'other'
-                end as exit_kind,
                 deals.title, deals.manager_key, deals.last_touch_channel_key as channel_key, deals.amount_rc
             from intermediate.int_deals__stage_visits as visits
             inner join core.fct_deals as deals on deals.deal_id = visits.deal_id

@@ -106,9 +106,15 @@ select
     visit_number,
     prev_stage_id,
     next_stage_id,
-    next_pipeline_key,
-    next_position,
-    next_semantics,
+    -- where it went from there; null while it stands there
+    case
+        when is_current then null
+        when next_pipeline_key <> pipeline_key then 'moved'
+        when next_semantics = 'F' then 'lost'
+        when next_semantics = 'S' or next_position > stage_position then 'forward'
+        when next_position < stage_position then 'back'
+        else 'other'
+    end as exit_kind,
     prev_interval_id is null or is_pipeline_change as is_entry,
     is_forward,
     is_backward,

@@ -10,14 +10,7 @@ stays as (
         {{ local_date('visits.entered_at') }} as entered_date,
         {{ local_date('visits.left_at') }} as left_date,
         visits.duration_seconds,
-        case
-            when visits.is_current then null
-            when visits.next_pipeline_key <> visits.pipeline_key then 'moved'
-            when visits.next_semantics = 'F' then 'lost'
-            when visits.next_semantics = 'S' or visits.next_position > visits.stage_position then 'forward'
-            when visits.next_position < visits.stage_position then 'back'
-            else 'other'
-        end as exit_kind,
+        visits.exit_kind,
         deals.manager_key,
         deals.last_touch_channel_key as channel_key,
         deals.amount_rc
