@@ -43,8 +43,9 @@ class Answer:
         mart_rows: rows of the mart that the condition chose.
         value: sum of the column over them; of a ratio, what its sums give.
         parts: of a ratio, numerator and denominator as written and as summed.
-        total: sum over the rows behind; None for a ratio.
+        total: sum over the rows behind the numbers that are known; None for a ratio.
         unknown: rows behind whose value nobody knows, so that the number is unknown too.
+        missed: those of them behind a number that the mart gives all the same.
     """
 
     mart: str
@@ -57,14 +58,15 @@ class Answer:
     behind: tuple[tuple[Any, ...], ...] = ()
     total: float | None = None
     unknown: int = 0
+    missed: int = 0
     parts: tuple[tuple[str, float | None], ...] = ()
 
     @property
     def agrees(self) -> bool:
         """Whether the rows add up to the number."""
-        if self.unknown:
-            return self.mart_rows > 1 or self.value is None
-        return self.total is None or abs(self.total - (self.value or 0)) <= TOLERANCE * max(1, self.mart_rows)
+        return self.total is None or (
+            not self.missed and abs(self.total - (self.value or 0)) <= TOLERANCE * max(1, self.mart_rows)
+        )
 
 
 @contextmanager
@@ -103,22 +105,31 @@ def explain(con: duckdb.DuckDBPyConnection, mart: str, column: str, where: str, 
     if not count:
         raise WarehouseError(f"No row of {mart} fulfils the condition {where!r}. {_columns_of(con, mart)}")
     matches = [f"{_key(one, measure)} is not distinct from chosen_{key}" for key, one in rows.keys.items()]
-    answer = con.execute(
-        f"""
-        select {", ".join(NAMED.get(name, f"behind.{name}") for name in rows.shown)}, {measure.value} as counted
-        from ({rows.relation}) as behind
-        inner join (select {", ".join(f"{key} as chosen_{key}" for key in rows.keys)} from ({chosen})) as chosen
-            on {" and ".join(matches)}
-        where {measure.where}
-        order by counted desc, 1
-        """
-    )
-    names, fetched = tuple(name[0] for name in answer.description or ()), answer.fetchall()
+    shown = [*(NAMED.get(name, f"behind.{name}") for name in rows.shown), f"{measure.value} as counted"]
+    known = f"{column} is not null" if measure.needs_all else "true"
+    keys = [*(f"{key} as chosen_{key}" for key in rows.keys), f"{known} as is_known"]
+    try:
+        answer = con.execute(
+            f"""
+            select {", ".join(shown)}, chosen.is_known
+            from ({rows.relation}) as behind
+            inner join (select {", ".join(keys)} from ({chosen})) as chosen on {" and ".join(matches)}
+            where {measure.where}
+            order by counted desc, 1
+            """
+        )
+        names, fetched = tuple(name[0] for name in answer.description or ()), answer.fetchall()
+    except (duckdb.BinderException, duckdb.CatalogException) as error:
+        raise WarehouseError(
+            f"The tables behind {mart} are of another version: {str(error).splitlines()[0]} Run `b24 build` first."
+        ) from None
     zone = ZoneInfo(str(con.execute("select getvariable('reporting_tz')").fetchall()[0][0]))
-    behind = tuple(tuple(_local(value, zone) for value in row) for row in fetched)
-    known = [row[-1] for row in behind if row[-1] is not None]
-    unknown = len(behind) - len(known) if measure.needs_all else 0
-    return Answer(mart, column, count, _number(value), rows, measure, names, behind, float(sum(known)), unknown)
+    behind = tuple(tuple(_local(value, zone) for value in row[:-1]) for row in fetched)
+    unknown = [is_known for *_, counted, is_known in fetched if counted is None] if measure.needs_all else []
+    total = sum(counted for *_, counted, is_known in fetched if is_known and counted is not None)
+    return Answer(
+        mart, column, count, _number(value), rows, measure, names[:-1], behind, float(total), len(unknown), sum(unknown)
+    )
 
 
 def _local(value: Any, zone: ZoneInfo) -> Any:
