@@ -91,7 +91,7 @@ Month = Annotated[
 Moment = Annotated[datetime, BeforeValidator(_to_iso), Field(description="a time such as 2026-03-01 14:30")]
 _Decimal = Annotated[
     Decimal,
-    Field(max_digits=18, decimal_places=4, ge=-LARGEST, le=LARGEST, allow_inf_nan=False),
+    Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False),
     PlainSerializer(_plain, return_type=str),
     BeforeValidator(_to_number),
 ]
@@ -101,7 +101,7 @@ AmountOrNone = Annotated[_Decimal | None, OR_NONE, Field(description="a number s
 Share = Annotated[_Decimal, Field(ge=0, le=1, description="a share from 0 to 1, such as 0.25,")]
 Rate = Annotated[
     Decimal,
-    Field(max_digits=18, decimal_places=6, gt=0, le=LARGEST, allow_inf_nan=False),
+    Field(ge=Decimal("0.000001"), le=LARGEST, allow_inf_nan=False),  # the models keep six digits
     PlainSerializer(_plain, return_type=str),
     BeforeValidator(_to_number),
     Field(description="a number above 0, such as 92.5058,"),
@@ -244,7 +244,7 @@ class CampaignMessageRow(InputRow):
 class ProjectBudgetRow(InputRow):
     """One month of a project: `project_budget.csv`."""
 
-    key: ClassVar[tuple[str, ...]] = ("project_id", "period_month")
+    key: ClassVar[tuple[str, ...]] = ("project_id", "period_month", "currency")
 
     project_id: Id
     period_month: Month

@@ -1,4 +1,6 @@
--- One row per client key that was merged away: the key that stands for it now, chains followed to their end.
+-- One row per client key that was merged away: the key that stands for it now, chains followed to their end. A chain that
+-- goes round in a circle has none; its clients stay as they are.
+{% set longest_chain = 100 %}
 with recursive given as (
     select old_key, new_key from {{ ref('stg_files__client_merge_map') }}
 ),
@@ -26,7 +28,7 @@ followed as (
     select followed.old_key, pairs.new_key, followed.step_count + 1 as step_count
     from followed
     inner join pairs on pairs.old_key = followed.new_key
-    where followed.step_count < 100  -- a chain that bites its own tail must still end
+    where followed.step_count < {{ longest_chain }}
 ),
 
 ranked as (
@@ -36,4 +38,4 @@ ranked as (
 
 select old_key, new_key
 from ranked
-where chain_end = 1
+where chain_end = 1 and step_count < {{ longest_chain }}
