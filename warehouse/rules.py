@@ -5,6 +5,7 @@
 
 import difflib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -17,7 +18,13 @@ from warehouse.errors import SettingsError
 WHERE = "docs/configuration.md tells what each key means"
 
 
+# dbt spells \w and \b out for Cyrillic letters: \b takes the character beside it, and a class cannot hold another
+NOT_SPELLED_OUT = re.compile(r"\[[^\]]*\\[wWb]|[^(|:^]\\b[^)|$]")
+
+
 def _check_regex(pattern: str) -> str:
+    if NOT_SPELLED_OUT.search(pattern):
+        raise ValueError
     try:
         duckdb.execute("select regexp_matches('', ?, 'i')", [pattern])  # the engine that will search with it
     except duckdb.Error:
@@ -59,14 +66,16 @@ class Rules(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     # what is left out of every figure
-    excluded_category_ids: list[int] = _rule([], "Deal pipelines that count nowhere, such as test ones.", IDS, [7])
+    excluded_category_ids: list[int] = _rule(
+        [], "Pipelines (of deals and smart processes) that count nowhere.", IDS, [7]
+    )
     excluded_user_ids: list[int] = _rule(
         [], "Users whose deals, leads, calls and tasks count nowhere: robots, integrations.", IDS, [19]
     )
     test_title_regex: Annotated[str, AfterValidator(_check_regex)] | None = _rule(
         None,
         "Deals, leads and tasks whose title matches anywhere, whatever the case, count nowhere.",
-        "must be a regular expression in quotes such as '^(тест|test)', or null",
+        "must be a regular expression in quotes such as '^(тест|test)', \\b at edges only, no \\w in brackets, or null",
         "^(тест|test)",
     )
 

@@ -4,15 +4,10 @@
     {%- if var('first_response_requires_connect') %} and is_connected {%- endif %}
 {%- endmacro %}
 
-{% macro is_answering_activity(calls) -%}
-    is_in_scope
-    and is_completed
-    and started_at is not null
-    and (activity_type = 'meeting' or (activity_type in ('call', 'email') and direction = 'out'))
-    {%- if var('first_response_requires_connect') %}
-    -- the card of a call that reached nobody is no talk either
-    and activity_id not in (select activity_id from {{ calls }} where activity_id is not null and not is_connected)
-    {%- endif %}
+{# A message of a chat that a person of ours wrote: not the client, a bot or the system. #}
+{% macro is_operators_message(messages) -%}
+    not {{ messages }}.is_deleted and not {{ messages }}.is_client and not {{ messages }}.is_bot
+    and {{ messages }}.sender_id is not null
 {%- endmacro %}
 
 {# CTEs up to `earliest`: the first answer at or after each request, by any of its bindings. Goes on after the CTEs `answers`

@@ -38,7 +38,7 @@
 {# Code of the currency all marts are told in: var reporting_currency, else the portal's base currency. #}
 {% macro reporting_currency() -%}
     {%- if var('reporting_currency') -%}
-        {{ literal(var('reporting_currency') | upper) }}
+        {{ literal(var('reporting_currency') | upper | replace('RUR', 'RUB')) }}
     {%- else -%}
         (select max(currency) from {{ ref('stg_bitrix24__currencies') }} where is_base and is_listed)
     {%- endif -%}

@@ -55,8 +55,10 @@
     )
 {%- endmacro %}
 
-{# UTM tags and their like are compared in lower case. #}
-{% macro to_tag(text) -%} nullif(lower(trim({{ text }})), '') {%- endmacro %}
+{# UTM tags and their like are compared in lower case, without white space of any kind around them. #}
+{% macro to_tag(text) -%}
+    nullif(lower(trim({{ text }}, ' ' || chr(9) || chr(10) || chr(13) || chr(160))), '')
+{%- endmacro %}
 
 {# Value at a JSON path as text; null where the text is no JSON. #}
 {% macro json_text(json, path) -%}

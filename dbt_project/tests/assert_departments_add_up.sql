@@ -43,16 +43,17 @@ where
 union all
 
 select
-    with_children.period_month,
-    with_children.department_key,
+    coalesce(with_children.period_month, own.period_month) as period_month,
+    coalesce(with_children.department_key, own.department_key) as department_key,
     with_children.revenue,
     coalesce(own.revenue, 0) + coalesce(children.revenue, 0) as parts_revenue
 from with_children
-left join own
+full outer join own
     on own.period_month = with_children.period_month and own.department_key = with_children.department_key
 left join children
     on children.period_month = with_children.period_month
     and children.department_key = with_children.department_key
 where
-    with_children.revenue <> coalesce(own.revenue, 0) + coalesce(children.revenue, 0)
+    with_children.department_key is null
+    or with_children.revenue <> coalesce(own.revenue, 0) + coalesce(children.revenue, 0)
     or with_children.deals_won <> coalesce(own.deals_won, 0) + coalesce(children.deals_won, 0)

@@ -13,6 +13,7 @@ from demo.world.packed import Packed, PackedTable
 # id, name, connector
 LINES = ((1, "Сайт и Telegram", "telegrambot"), (2, "ВКонтакте", "vkgroup"), (5, "Сервис (закрыта)", "livechat"))
 FIRST_SESSION_ID, FIRST_CHAT_ID, FIRST_GUEST_ID = 321, 1763, 100_000
+BOT_ID = "99999"
 MESSAGES_PER_SESSION = 40  # ids of messages set aside for one session
 CLIENT_TEXTS = (
     "Добрый день! Есть насос ЦНС 60-330?",
@@ -68,7 +69,11 @@ class OpenLines:
             "userId": f"chat{chat}",
             "message": messages,
             "usersMessage": {f"chat{chat}": [int(key) for key in messages]},
-            "users": {**self._operator(operator), guest: _person(guest, "Гость", "", connector=True)},
+            "users": {
+                **self._operator(operator),
+                guest: _person(guest, "Гость", "", connector=True),
+                BOT_ID: _person(BOT_ID, "Бот", "линии", bot=True),
+            },
             "openlines": [],
             "userInGroup": [],
             "userInChat": {str(chat): [int(operator), int(guest)]},
@@ -99,8 +104,12 @@ class OpenLines:
             is_client = number % 2 == 0 or not is_answered
             sender = guest if is_client else operator
             text = rng.choice(CLIENT_TEXTS if is_client else OPERATOR_TEXTS)
-            if number == 1 and rng.random() < 0.3:
-                sender, text = "0", "Оператор подключился к диалогу"  # the system speaks as user 0
+            if number == 1:
+                chance = rng.random()
+                if chance < 0.3:
+                    sender, text = "0", "Оператор подключился к диалогу"  # the system speaks as user 0
+                elif chance < 0.5:
+                    sender, text = BOT_ID, "Спасибо за обращение! Оператор скоро ответит."
             if moment > self._engine.now:
                 break
             messages[str(first_id + number)] = {
@@ -123,7 +132,7 @@ class OpenLines:
         user = self._engine.tables["users"].rows.get(int(user_id))
         if user is None:
             return {}
-        return {user_id: _person(user_id, user["NAME"], user["LAST_NAME"], connector=False)}
+        return {user_id: _person(user_id, user["NAME"], user["LAST_NAME"])}
 
     def _line(self, line: int, name: str) -> Row:
         return {
@@ -143,7 +152,7 @@ class OpenLines:
         }
 
 
-def _person(user_id: str, first: str, last: str, *, connector: bool) -> Row:
+def _person(user_id: str, first: str, last: str, *, connector: bool = False, bot: bool = False) -> Row:
     return {
         "id": user_id,
         "name": f"{first} {last}".strip(),
@@ -153,7 +162,7 @@ def _person(user_id: str, first: str, last: str, *, connector: bool) -> Row:
         "workPosition": None,
         "extranet": connector,
         "network": False,
-        "bot": False,
+        "bot": bot,
         "connector": connector,
         "externalAuthId": "imconnector" if connector else "default",
         "status": None,

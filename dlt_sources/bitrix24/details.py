@@ -186,6 +186,7 @@ def _chat_messages(result: Any) -> Iterator[Mapping[str, Any]]:
             "chat_id": message.get("chatid"),
             "sender_id": sender,
             "is_client": bool(user.get("connector")) if isinstance(user, Mapping) else False if sender == "0" else None,
+            "is_bot": bool(user.get("bot")) if isinstance(user, Mapping) else None,
             "sent_at": message.get("date"),
         }
 

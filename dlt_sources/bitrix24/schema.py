@@ -193,9 +193,9 @@ PRODUCT_ROWS = (
 TASK_HISTORY = ("task_id", "id", "created_date", "field", "value_from", "value_to", "user_id")
 
 # a row per message of a chat with a client, without its text: who wrote and when is what service times need.
-# is_client comes from `connector` of the sender; sender_id 0 is the system itself
+# is_client comes from `connector` of the sender, is_bot from his `bot`; sender_id 0 is the system itself
 OPENLINE_SESSIONS = (
-    "session_id", "message_id", "chat_id", "activity_id", "sender_id", "is_client", "sent_at",
+    "session_id", "message_id", "chat_id", "activity_id", "sender_id", "is_client", "is_bot", "sent_at",
 )  # fmt: skip
 
 # a row per occurrence: those of a recurring event share an id; copies of a meeting share parent_id

@@ -168,6 +168,7 @@ def chat_messages(truth: Mapping[str, Any]) -> Rows:
                 "activity_id": activities[number],
                 "sender_id": sender,
                 "is_client": False if sender == "0" else user["connector"] if user else None,
+                "is_bot": user["bot"] if user else None,
                 "sent_at": message["date"],
             }
     return expected

@@ -429,25 +429,27 @@ def session(number: int, *messages: tuple[int, str]) -> dict[str, Any]:
         "users": {
             "7": {"id": "7", "name": "Анна Тест", "connector": False},
             "99": {"id": "99", "name": "Гость", "connector": True},
+            "55": {"id": "55", "name": "Бот", "connector": False, "bot": True},
         },
     }
 
 
 def test_chats_keep_who_wrote_and_when(warehouse: Warehouse) -> None:
     """The system is nobody's side; of a sender whom the portal does not describe the side is unknown."""
-    asked = session(5, (3, "7"), (1, "99"), (2, "0"), (4, "8"))
+    asked = session(5, (3, "7"), (1, "99"), (2, "0"), (4, "8"), (5, "55"))
     warehouse.portal.handlers["imopenlines.session.history.get"] = lambda _: asked
     # two activities of one session: it is asked for once
     warehouse.put("activities", [chat(11, 5), chat(12, 5, last_updated=LATER), chat(13, 0)])
     warehouse.put("activities", [{"id": "14", "provider_id": "CRM_EMAIL", "associated_entity_id": "6"}])
     warehouse.read("openline_sessions")
     assert warehouse.asked("SESSION_ID") == ["5"]
-    columns = "session_id, message_id, chat_id, activity_id, sender_id, is_client, sent_at"
+    columns = "session_id, message_id, chat_id, activity_id, sender_id, is_client, is_bot, sent_at"
     assert warehouse.query(f"select {columns} from raw_bitrix24.openline_sessions order by message_id") == [
-        ("5", "1", "105", "12", "99", "true", OLD),
-        ("5", "2", "105", "12", "0", "false", OLD),
-        ("5", "3", "105", "12", "7", "false", OLD),
-        ("5", "4", "105", "12", "8", None, OLD),
+        ("5", "1", "105", "12", "99", "true", "false", OLD),
+        ("5", "2", "105", "12", "0", "false", None, OLD),
+        ("5", "3", "105", "12", "7", "false", "false", OLD),
+        ("5", "4", "105", "12", "8", None, None, OLD),
+        ("5", "5", "105", "12", "55", "false", "true", OLD),
     ]
 
 

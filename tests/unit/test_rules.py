@@ -84,6 +84,8 @@ def test_what_the_file_says_reaches_dbt(tmp_path: Path, monkeypatch: pytest.Monk
         ("excluded_user_ids: [true]", "excluded_user_ids must be a list of whole numbers"),
         ("test_title_regex: '7c1('", "test_title_regex must be a regular expression"),
         ("test_title_regex: '(?<=x)7c1'", "test_title_regex must be a regular expression"),
+        (r"test_title_regex: '7c1\b 7c1'", "test_title_regex must be a regular expression"),
+        (r"test_title_regex: '[\w-]7c1'", "test_title_regex must be a regular expression"),
         ("loss_reason_field: 7c1", "loss_reason_field must be the code of a custom field"),
         ("rollup_contact_to_company: 1", "rollup_contact_to_company must be true or false"),
         ("default_cost_rate: 65", "default_cost_rate must be a share from 0 to 1"),

@@ -5,7 +5,7 @@ with deals as (
         scoped.is_in_scope,
         scoped.is_deleted,
         scoped.loaded_at,
-        converted.rate_date,
+        case when scoped.outcome = 'won' then converted.rate_date else {{ as_of_date() }} end as cost_date,
         converted.rate_to_rc,
         converted.amount_rc
 
@@ -41,13 +41,13 @@ priced as (
     left join {{ ref('int_products__costs') }} as costs
         on
             costs.product_key = rows_of_deals.product_id
-            and deals.rate_date >= costs.valid_from
-            and deals.rate_date < costs.valid_to
+            and deals.cost_date >= costs.valid_from
+            and deals.cost_date < costs.valid_to
     left join {{ ref('int_fx_rates__periods') }} as cost_rates
         on
             cost_rates.currency = costs.currency
-            and deals.rate_date >= cost_rates.valid_from
-            and deals.rate_date < cost_rates.valid_to
+            and deals.cost_date >= cost_rates.valid_from
+            and deals.cost_date < cost_rates.valid_to
     where rows_of_deals.row_id is not null
 ),
 

@@ -37,8 +37,8 @@ activities as (
         owner_id as deal_id,
         max(created_at) as last_created_at
 
-    from {{ ref('stg_bitrix24__activities') }}
-    where owner_type_id = 2 and not is_deleted
+    from {{ ref('int_activities__scoped') }}
+    where owner_type_id = 2 and is_in_scope
     group by owner_id
 ),
 

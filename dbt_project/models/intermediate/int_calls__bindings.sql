@@ -1,4 +1,5 @@
--- One row per call and lead or deal it is bound to: by its CRM card, or by the activity that is its own card.
+-- One row per call and card it is bound to: by its CRM card, or by the activity that stands for it. Clients' cards are
+-- left out: whose call it was is told by fct_calls.
 {{ config(materialized='table') }}
 
 with calls as (
@@ -14,8 +15,8 @@ bindings as (
 
 select
     call_id,
-    lower(crm_entity_type) as entity,
-    crm_entity_id as entity_id
+    case crm_entity_type when 'LEAD' then 1 else 2 end as owner_type_id,
+    crm_entity_id as owner_id
 from calls
 where crm_entity_type in ('LEAD', 'DEAL') and crm_entity_id is not null
 
@@ -23,8 +24,8 @@ union
 
 select
     calls.call_id,
-    case bindings.owner_type_id when 1 then 'lead' else 'deal' end as entity,
-    bindings.owner_id as entity_id
+    bindings.owner_type_id,
+    bindings.owner_id
 from calls
 inner join bindings on bindings.activity_id = calls.activity_id
-where bindings.owner_type_id in (1, 2)
+where bindings.owner_type_id not in (3, 4)

@@ -6,7 +6,7 @@ with leads as (
 ),
 
 births as (
-    select * from {{ ref('int_leads__births') }}
+    select * from {{ ref('int_requests__births') }}
 ),
 
 cards as (

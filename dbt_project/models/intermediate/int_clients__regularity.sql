@@ -82,7 +82,8 @@ variations as (
     select
         as_of_month,
         client_key,
-        sqrt(variance) / nullif(mean_revenue, 0) as variation
+        -- twelve digits: a double told 0.10 as 0.10000000000000003
+        round(sqrt(variance) / nullif(mean_revenue, 0), 12) as variation
     from variances
 )
 

@@ -51,7 +51,7 @@ select
     not is_deleted
         and not is_recurring
         and not {{ in_var_list('pipeline_key', 'excluded_category_ids') }}
-        and not {{ in_var_list('coalesce(manager_id, 0)', 'excluded_user_ids') }}
+        and not {{ in_var_list('manager_key', 'excluded_user_ids') }}
         and not {{ is_test_title('title') }} as is_in_scope
 
 from deals

@@ -1,5 +1,6 @@
 -- One row per currency and stretch of days that share one rate; the earliest rate also stands for all days before it.
--- Join: currency, valid_from <= day < valid_to. Days before first_rate_date are an approximation.
+-- Join: currency, valid_from <= day < valid_to. Days before first_rate_date are an approximation; the reporting
+-- currency has no such days.
 with rates as (
     select * from {{ ref('fx_rates_daily') }}
 ),
@@ -32,6 +33,7 @@ select
     case when rate_date = first_rate_date then cast('0001-01-01' as date) else rate_date end as valid_from,
     coalesce(next_rate_date, cast('9999-12-31' as date)) as valid_to,
     rate_to_rc,
-    first_rate_date
+    case when currency = {{ reporting_currency() }} then cast('0001-01-01' as date) else first_rate_date end
+        as first_rate_date
 
 from ordered

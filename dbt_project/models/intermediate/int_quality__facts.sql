@@ -87,8 +87,7 @@ of_deals as (
     select
         {{ ratio(count_if("client_key = 'unknown'"), 'count(*)') }} as unknown_client_share,
         {{ ratio(count_if('not has_history'), 'count(*)') }} as no_history_share,
-        -- money in the reporting currency needs no rate
-        {{ ratio(count_if('is_fx_approximate and currency <> ' ~ reporting_currency()), 'count(*)') }} as approximate_share,
+        {{ ratio(count_if('is_fx_approximate'), 'count(*)') }} as approximate_share,
         {{ ratio(
             count_if("outcome = 'won' and client_key <> 'unknown' and is_repeat_sale <> is_return_customer_b24"),
             count_if("outcome = 'won' and client_key <> 'unknown'")

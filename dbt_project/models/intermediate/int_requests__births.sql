@@ -1,11 +1,17 @@
--- One row per lead born from a conversation: a connected incoming call bound to it that began at most 5 minutes
+-- One row per request born from a conversation: a connected incoming call bound to it that began at most 5 minutes
 -- before it was created (D12).
 {{ config(materialized='table') }}
 
 {% set window_seconds = 300 %}
 
-with leads as (
-    select lead_id, created_at from {{ ref('int_leads__scoped') }}
+with requests as (
+    select
+        request_key,
+        case request_type when 'lead' then 1 else 2 end as owner_type_id,
+        coalesce(lead_id, deal_id) as owner_id,
+        lead_id,
+        created_at
+    from {{ ref('int_requests') }}
 ),
 
 calls as (
@@ -14,7 +20,8 @@ calls as (
     where is_in_scope and is_connected and direction = 'in'
 ),
 
--- a busy phone has thousands of calls: spans of the window's length keep the join from pairing them all
+-- a busy phone has thousands of calls: spans of the window's length keep the join from pairing them all. Phone and span
+-- are one key, since calls of a span alone, whoever made them, would be paired first
 spans as (
     select 0 as span_shift
     union all
@@ -24,42 +31,44 @@ spans as (
 calls_by_span as (
     select
         calls.call_id,
-        calls.phone_hash,
-        {{ span_number('calls.started_at', window_seconds) }} + spans.span_shift as span_number
+        calls.phone_hash || ' ' || cast(
+            {{ span_number('calls.started_at', window_seconds) }} + spans.span_shift as varchar
+        ) as phone_span
     from calls
     cross join spans
 ),
 
 candidates as (
-    select leads.lead_id, calls.call_id
-    from leads
+    select requests.request_key, calls.call_id
+    from requests
     inner join {{ ref('int_calls__bindings') }} as bindings
-        on bindings.entity = 'lead' and bindings.entity_id = leads.lead_id
+        on bindings.owner_type_id = requests.owner_type_id and bindings.owner_id = requests.owner_id
     inner join calls on calls.call_id = bindings.call_id
 
     union
 
-    select leads.lead_id, calls_by_span.call_id
-    from leads
-    inner join {{ ref('int_leads__phones') }} as phones on phones.lead_id = leads.lead_id
+    select requests.request_key, calls_by_span.call_id
+    from requests
+    inner join {{ ref('int_leads__phones') }} as phones on phones.lead_id = requests.lead_id
     inner join calls_by_span
-        on calls_by_span.phone_hash = phones.phone_hash
-        and calls_by_span.span_number = {{ span_number('leads.created_at', window_seconds) }}
+        on calls_by_span.phone_span
+        = phones.phone_hash || ' ' || cast({{ span_number('requests.created_at', window_seconds) }} as varchar)
 ),
 
 births as (
     select
-        leads.lead_id,
+        requests.request_key,
+        requests.lead_id,
         calls.portal_number,
-        row_number() over (partition by leads.lead_id order by calls.started_at, calls.call_id) as call_number
+        row_number() over (partition by requests.request_key order by calls.started_at, calls.call_id) as call_number
     from candidates
-    inner join leads on leads.lead_id = candidates.lead_id
+    inner join requests on requests.request_key = candidates.request_key
     inner join calls on calls.call_id = candidates.call_id
     where
-        calls.started_at <= leads.created_at
-        and {{ seconds_between('calls.started_at', 'leads.created_at') }} <= {{ window_seconds }}
+        calls.started_at <= requests.created_at
+        and {{ seconds_between('calls.started_at', 'requests.created_at') }} <= {{ window_seconds }}
 )
 
-select lead_id, portal_number
+select request_key, lead_id, portal_number
 from births
 where call_number = 1

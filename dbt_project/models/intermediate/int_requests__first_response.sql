@@ -11,14 +11,18 @@ deals as (
     where is_in_scope
 ),
 
--- what an answer to the request may be bound to: its card, the deals made of it, its phones
+-- what an answer to the request may be bound to: its card (1 lead, 2 deal), the deals made of it, its phones
 request_bindings as (
-    select request_key, created_at, request_type || ' ' || cast(coalesce(lead_id, deal_id) as varchar) as binding_key
+    select
+        request_key,
+        created_at,
+        case request_type when 'lead' then '1 ' else '2 ' end || cast(coalesce(lead_id, deal_id) as varchar)
+            as binding_key
     from requests
 
     union all
 
-    select requests.request_key, requests.created_at, 'deal ' || cast(deals.deal_id as varchar) as binding_key
+    select requests.request_key, requests.created_at, '2 ' || cast(deals.deal_id as varchar) as binding_key
     from requests
     inner join deals on deals.lead_id = requests.lead_id
 
@@ -35,16 +39,13 @@ calls as (
     where {{ is_answering_call() }}
 ),
 
-activities as (
-    select activity_id, started_at
-    from {{ ref('fct_activities') }}
-    where {{ is_answering_activity(ref('fct_calls')) }}
-),
-
 answers as (
-    select bindings.entity || ' ' || cast(bindings.entity_id as varchar) as binding_key, calls.started_at
+    select
+        cast(bindings.owner_type_id as varchar) || ' ' || cast(bindings.owner_id as varchar) as binding_key,
+        calls.started_at
     from calls
     inner join {{ ref('int_calls__bindings') }} as bindings on bindings.call_id = calls.call_id
+    where bindings.owner_type_id in (1, 2)
 
     union all
 
@@ -55,10 +56,9 @@ answers as (
     union all
 
     select
-        case bindings.owner_type_id when 1 then 'lead ' else 'deal ' end
-        || cast(bindings.owner_id as varchar) as binding_key,
-        activities.started_at
-    from activities
+        cast(bindings.owner_type_id as varchar) || ' ' || cast(bindings.owner_id as varchar) as binding_key,
+        activities.answered_at as started_at
+    from {{ ref('int_activities__answers') }} as activities
     inner join {{ ref('bridge_activity_binding') }} as bindings on bindings.activity_id = activities.activity_id
     where bindings.owner_type_id in (1, 2)
 ),
@@ -66,13 +66,13 @@ answers as (
 {{ first_answers('request_bindings', 'request_key') }}
 
 births as (
-    select lead_id from {{ ref('int_leads__births') }}
+    select request_key from {{ ref('int_requests__births') }}
 )
 
 select
     requests.request_key,
-    case when births.lead_id is not null then requests.created_at else earliest.answered_at end as first_response_at
+    case when births.request_key is not null then requests.created_at else earliest.answered_at end as first_response_at
 from requests
-left join births on births.lead_id = requests.lead_id
+left join births on births.request_key = requests.request_key
 left join earliest on earliest.request_key = requests.request_key
-where births.lead_id is not null or earliest.answered_at is not null
+where births.request_key is not null or earliest.answered_at is not null

@@ -27,12 +27,11 @@ deals as (
 -- a session that was handed on may have several activities; the first one is its card
 sessions as (
     select
-        session.associated_entity_id as session_id,
+        session.session_id,
         activities.*,
-        row_number() over (partition by session.associated_entity_id order by activities.activity_id) as place
-    from {{ ref('stg_bitrix24__activities') }} as session
+        row_number() over (partition by session.session_id order by activities.activity_id) as place
+    from {{ ref('int_openlines__sessions') }} as session
     inner join {{ ref('fct_activities') }} as activities on activities.activity_id = session.activity_id
-    where session.provider_id = 'IMOPENLINES_SESSION' and session.associated_entity_id is not null
 ),
 
 messages as (
@@ -40,8 +39,8 @@ messages as (
         session_id,
         min(sent_at) as first_at,
         max(sent_at) as last_at,
-        min(case when not is_client and sender_id is not null then sent_at end) as answered_at
-    from {{ ref('stg_bitrix24__openline_sessions') }}
+        min(case when {{ is_operators_message('chat') }} then sent_at end) as answered_at
+    from {{ ref('stg_bitrix24__openline_sessions') }} as chat
     where not is_deleted
     group by session_id
 ),

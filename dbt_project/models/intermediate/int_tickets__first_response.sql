@@ -27,9 +27,7 @@ calls as (
 ),
 
 activities as (
-    select activity_id, client_key, started_at
-    from {{ ref('fct_activities') }}
-    where {{ is_answering_activity(ref('fct_calls')) }}
+    select activity_id, client_key, answered_at as started_at from {{ ref('int_activities__answers') }}
 ),
 
 actions as (
@@ -37,10 +35,11 @@ actions as (
 
     union all
 
-    select 'card 2 ' || cast(bindings.entity_id as varchar) as binding_key, calls.started_at
+    select
+        'card ' || cast(bindings.owner_type_id as varchar) || ' ' || cast(bindings.owner_id as varchar) as binding_key,
+        calls.started_at
     from calls
     inner join {{ ref('int_calls__bindings') }} as bindings on bindings.call_id = calls.call_id
-    where bindings.entity = 'deal'
 
     union all
 

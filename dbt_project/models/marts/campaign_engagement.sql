@@ -1,9 +1,10 @@
--- One row per day, channel, mailing, variant and hour of sending.
+-- One row per day, channel, mailing, variant and hour of sending, up to the running month.
 with messages as (
     select
         *,
         {{ month_of('send_date') }} as send_month
     from {{ ref('fct_campaign_messages') }}
+    where {{ month_of('send_date') }} <= {{ month_of(as_of_date()) }}
 ),
 
 -- what the tag of a mailing brought in a month

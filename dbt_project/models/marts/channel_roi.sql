@@ -178,7 +178,6 @@ deals_counted as (
 reported as (
     select attribution_model, date_basis, period_month, channel_key, utm_campaign
     from spend_counted
-    where spend <> 0 or impressions <> 0 or clicks <> 0
     union
     select attribution_model, date_basis, period_month, channel_key, utm_campaign from requests_counted
     union

@@ -32,11 +32,11 @@ stage_paths as (
 ),
 
 calls as (
-    select bindings.entity_id as deal_id, count(*) as calls_count
+    select bindings.owner_id as deal_id, count(*) as calls_count
     from {{ ref('int_calls__bindings') }} as bindings
     inner join {{ ref('fct_calls') }} as calls on calls.call_id = bindings.call_id
-    where bindings.entity = 'deal' and calls.is_in_scope
-    group by bindings.entity_id
+    where bindings.owner_type_id = 2 and calls.is_in_scope
+    group by bindings.owner_id
 ),
 
 activities as (

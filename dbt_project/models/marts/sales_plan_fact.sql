@@ -1,4 +1,5 @@
 -- One row per line of the sales plan up to the running month: what was planned, and what was sold of it.
+{% set by_month = var('department_as_of') == 'event' -%}
 with plans as (
     select
         *,
@@ -10,6 +11,12 @@ with plans as (
 managers as (
     select manager_key, full_name, department_key from {{ ref('dim_manager') }}
 ),
+
+staff as (
+    select {{ "period_month as member_month, " if by_month }}manager_key, department_key
+    from {{ ref('int_managers__departments_monthly') if by_month else ref('dim_manager') }}
+),
+
 
 sales as (
     select
@@ -46,8 +53,11 @@ members as (
         sales.revenue,
         sales.deals_won
     from sales
-    inner join managers on managers.manager_key = sales.manager_key
-    inner join {{ ref('bridge_department') }} as departments on departments.descendant_key = managers.department_key
+    inner join staff
+        on
+            staff.manager_key = sales.manager_key
+            {{ "and staff.member_month = sales.period_month" if by_month }}
+    inner join {{ ref('bridge_department') }} as departments on departments.descendant_key = staff.department_key
 ),
 
 facts as (

@@ -1,7 +1,6 @@
 """The marts worked out in plain Python from a portal's rows, apart from the product's own SQL.
 
 It follows the catalogue of marts and shares no code with the product, so that equal answers mean something.
-Messages of open lines are not among its inputs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -147,7 +146,9 @@ def calculate(
         "project_performance": project_performance(facts, truth, project_budget, rates),
         "service_quality": service_quality(facts, tickets, survey_answers),
         "data_quality": data_quality(facts, truth, rates, files or {}),
-        "campaign_engagement": campaign_engagement(campaign_messages, web_sessions, marts["channel_roi"], rates),
+        "campaign_engagement": campaign_engagement(
+            campaign_messages, web_sessions, marts["channel_roi"], rates, facts.clock.running_month
+        ),
     }
     return marts | _marts_of_work(truth, facts, marts, invoices, alert_thresholds)
 

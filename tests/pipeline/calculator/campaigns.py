@@ -29,9 +29,9 @@ NO_HOUR = -1
 
 
 def campaign_engagement(
-    messages: Iterable[Row], visits: Sequence[Row], roi: Iterable[Mapping[str, Any]], rates: Rates
+    messages: Iterable[Row], visits: Sequence[Row], roi: Iterable[Mapping[str, Any]], rates: Rates, last_month: date
 ) -> list[MartRow]:
-    """Mailings, and what their tag brought in the month they were sent in."""
+    """Mailings up to the running month, and what their tag brought in the month they were sent in."""
     results = _results(roi)
     seen: Counter[tuple[date, str]] = Counter()
     for row in visits:
@@ -41,6 +41,8 @@ def campaign_engagement(
     for row in messages:
         sent_on = calendar_date(row["send_date"])
         assert sent_on
+        if first_of_month(sent_on) > last_month:
+            continue
         tag = normal(row.get("utm_campaign"))
         at = first_of_month(sent_on), tag
         rows.append(

@@ -43,6 +43,8 @@ SHORT_CALL_SECONDS = 60
 BORN_FROM_CALL = timedelta(minutes=5)
 NO_PRODUCT, FREE_TEXT_PRODUCT = 0, -1
 NO_MANAGER = 0
+OPEN_LINE_SESSION = "IMOPENLINES_SESSION"
+SYSTEM = "0"  # who writes that an operator has come
 NO_PROJECT = 0
 FIRST_DAY_OFF = 5  # Saturday, counted from Monday as 0
 
@@ -249,12 +251,21 @@ class Activity:
     owner: Owner | None
     bindings: frozenset[Owner]
     ended_at: datetime | None = None
+    session_id: int | None = None  # of the chat it is the card of
 
     @property
     def is_response(self) -> bool:
         """What answers a request: a completed outgoing call or letter, or a meeting."""
         sent = self.type_id in {CALL, EMAIL} and self.direction == OUTGOING
         return self.is_completed and (sent or self.type_id == MEETING)
+
+
+@dataclass
+class Chat:
+    """Messages of a session of an open line: all of them, and those that operators wrote."""
+
+    moments: list[datetime]
+    answers: list[datetime]
 
 
 @dataclass
@@ -335,6 +346,7 @@ class Facts:
     deals: dict[int, Deal] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     activities: list[Activity] = field(default_factory=list)
+    chats: dict[int, Chat] = field(default_factory=dict)  # by session
     tasks: dict[int, Task] = field(default_factory=dict)
     time_entries: list[TimeEntry] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
@@ -679,9 +691,30 @@ def _activities(truth: Mapping[str, Any], facts: Facts) -> list[Activity]:
                 owner=owner,
                 bindings=frozenset(bound for bound in (owner, *bindings) if bound),
                 ended_at=ended_at,
+                session_id=reference(row.get("associated_entity_id"))
+                if row.get("provider_id") == OPEN_LINE_SESSION
+                else None,
             )
         )
     return activities
+
+
+def _chats(truth: Mapping[str, Any], clock: Clock) -> dict[int, Chat]:
+    chats = {}
+    for session in rows_of(truth, "openline_sessions"):
+        # a dismissed operator is not among the users of the chat
+        others = {
+            SYSTEM,
+            *(str(key) for key, user in session["users"].items() if user["connector"] or user["bot"]),
+        }
+        messages = [
+            (moment, str(message["senderid"]))
+            for message in session["message"].values()
+            if (moment := clock.instant(message["date"]))
+        ]
+        answers = [moment for moment, sender in messages if sender not in others]
+        chats[whole(session["session_id"])] = Chat([moment for moment, _ in messages], answers)
+    return chats
 
 
 def _owner(kind: Any, number: Any) -> Owner | None:
@@ -837,6 +870,7 @@ def build_facts(
     prices = Prices(rows_of(truth, "products"), product_history, product_cost, rates)
     _deals(truth, facts, channels, rates, prices)
     facts.activities = _activities(truth, facts)
+    facts.chats = _chats(truth, clock)
     facts.calls = _calls(truth, facts, rates)
     facts.tasks = _tasks(truth, facts)
     facts.time_entries = _time_entries(truth, facts)

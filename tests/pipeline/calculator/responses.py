@@ -107,11 +107,12 @@ class Responses:
         moments = [
             call.started_at for call in calls if call.direction == "out" and (call.is_connected or not needs_talk)
         ]
-        return moments + [
-            activity.started_at
-            for activity in activities
-            if activity.is_response and activity.started_at and not (needs_talk and self._is_vain(activity))
-        ]
+        for activity in activities:
+            if activity.is_response and activity.started_at and not (needs_talk and self._is_vain(activity)):
+                moments.append(activity.started_at)
+            if activity.session_id in self._facts.chats:
+                moments += self._facts.chats[activity.session_id].answers
+        return moments
 
     def _bindings(self, call: Call) -> frozenset[Owner]:
         card = self._cards.get(call.activity_id or 0)

@@ -10,16 +10,14 @@ from .channels import UNKNOWN
 from .facts import DEAL, NO_MANAGER, UNKNOWN_CLIENT, Facts, Labels
 from .items import Item
 from .responses import Responses
-from .values import Clock, Row, add_months, median, ratio, reference, rows_of, two_digits, whole
+from .values import Clock, Row, add_months, median, ratio, reference, two_digits, whole
 
 MartRow = dict[str, Any]
 
 NO_TOPIC = "Не определено"
-OPEN_LINE_SESSION = "IMOPENLINES_SESSION"
 FCR_WINDOW = timedelta(days=7)
 GOOD, PROMOTER, PASSIVE = 4, 9, 7  # the lowest marks of each kind
 HOUR, MINUTE = 3600, 60
-SYSTEM = "0"
 
 
 @dataclass
@@ -71,7 +69,7 @@ def read_tickets(truth: Mapping[str, Any], facts: Facts, items: Iterable[Item], 
     responses = Responses(facts)
     tickets = [*_processes(items, known, responses), *_pipelines(facts, known, responses)]
     if any(source.kind == "openline" for source in known):
-        tickets += _open_lines(truth, facts, responses)
+        tickets += _open_lines(facts, responses)
     by_client: dict[tuple[str, str], list[Ticket]] = defaultdict(list)
     for ticket in tickets:
         by_client[ticket.client_key, ticket.topic].append(ticket)
@@ -124,36 +122,19 @@ def _pipelines(facts: Facts, sources: Sequence[_Source], responses: Responses) -
             )
 
 
-def _open_lines(truth: Mapping[str, Any], facts: Facts, responses: Responses) -> Iterator[Ticket]:
+def _open_lines(facts: Facts, responses: Responses) -> Iterator[Ticket]:
     """Chats; one is resolved when its activity is completed, not before its last message."""
-    numbers = {
-        int(row["id"]): whole(row.get("associated_entity_id"))
-        for row in rows_of(truth, "activities")
-        if row.get("provider_id") == OPEN_LINE_SESSION
-    }
-    chats = {whole(row["session_id"]): row for row in rows_of(truth, "openline_sessions")}
     told = set()
     for activity in sorted(facts.activities, key=lambda activity: activity.id):
-        number = numbers.get(activity.id)
-        if number is None or number not in chats or number in told:
+        number = activity.session_id
+        if number is None or number not in facts.chats or number in told:
             continue
         told.add(number)
-        # a dismissed operator is not among the users of the chat
-        others = {
-            SYSTEM,
-            *(str(key) for key, user in chats[number]["users"].items() if user["connector"] or user["bot"]),
-        }
-        messages = [
-            (moment, str(message["senderid"]))
-            for message in chats[number]["message"].values()
-            if (moment := facts.clock.instant(message["date"]))
-        ]
-        if not messages:
+        chat = facts.chats[number]
+        if not chat.moments:
             continue
-        asked_at = min(moment for moment, _ in messages)
-        answers = [moment for moment, sender in messages if sender not in others]
-        last = max(moment for moment, _ in messages)
-        solved_at = max(activity.completed_at, last) if activity.completed_at else None
+        asked_at = min(chat.moments)
+        solved_at = max(activity.completed_at, *chat.moments) if activity.completed_at else None
         yield Ticket(
             f"openline_{number}",
             "openline",
@@ -161,7 +142,7 @@ def _open_lines(truth: Mapping[str, Any], facts: Facts, responses: Responses) ->
             activity.manager_key,
             NO_TOPIC,
             asked_at,
-            _wait(responses, asked_at, min(answers, default=None)),
+            _wait(responses, asked_at, min(chat.answers, default=None)),
             solved_at,
             solved_at,
         )

@@ -10,6 +10,7 @@ select
     {{ to_id('activity_id') }} as activity_id,
     {{ to_id('sender_id') }} as sender_id,
     {{ to_flag('is_client') }} as is_client,
+    {{ to_flag('is_bot') }} as is_bot,
     {{ to_instant('sent_at') }} as sent_at,
     _deleted_at is not null as is_deleted,
     {{ to_instant('_loaded_at') }} as loaded_at
