@@ -3,8 +3,8 @@
 {# A whole number. '', 'null', 'false', '{}', '[]' are no numbers and become null. #}
 {% macro to_int(text) -%} try_cast({{ text }} as bigint) {%- endmacro %}
 
-{# A reference: 0 means "not set". #}
-{% macro to_id(text) -%} nullif(try_cast({{ text }} as bigint), 0) {%- endmacro %}
+{# A reference: 0 means "not set", and no id is below it. #}
+{% macro to_id(text) -%} nullif(greatest(try_cast({{ text }} as bigint), 0), 0) {%- endmacro %}
 
 {% macro to_flag(text) -%} coalesce(lower(trim({{ text }})) in ('y', 'true', '1'), false) {%- endmacro %}
 

@@ -2,15 +2,25 @@
 -- month (C27). Sums are converted instead of deals here, so each deal may differ by half a kopeck. Revenue by payment is
 -- not written on the cards.
 {{ config(enabled=var('revenue_basis') == 'deal_amount') }}
-with deals as (
+with cards as (
+    {% if var('manager_attribution') == 'at_close' -%}
+    select cards.*, coalesce(closings.manager_key, cards.manager_id, 0) as manager_key
+    from {{ ref('stg_bitrix24__deals') }} as cards
+    left join {{ ref('int_deals__closing_managers') }} as closings on closings.deal_id = cards.deal_id
+    {%- else -%}
+    select *, coalesce(manager_id, 0) as manager_key from {{ ref('stg_bitrix24__deals') }}
+    {%- endif %}
+),
+
+deals as (
     select *
-    from {{ ref('stg_bitrix24__deals') }}
+    from cards
     where
         stage_semantics = 'S'
         and not is_deleted
         and not is_recurring
         and not {{ in_var_list('pipeline_key', 'excluded_category_ids') }}
-        and not {{ in_var_list('coalesce(manager_id, 0)', 'excluded_user_ids') }}
+        and not {{ in_var_list('manager_key', 'excluded_user_ids') }}
         and not {{ is_test_title('title') }}
 ),
 
@@ -51,9 +61,19 @@ dated as (
         deals.currency,
         deals.amount,
         {% if var('close_date_source') == 'closedate' -%}
-        coalesce(deals.close_date, {{ local_date('closings.closed_at') }}, {{ local_date('deals.moved_at') }}) as closed_date
+        coalesce(
+            deals.close_date,
+            {{ local_date('closings.closed_at') }},
+            {{ local_date('deals.moved_at') }},
+            {{ local_date('deals.modified_at') }}
+        ) as closed_date
         {%- else -%}
-        coalesce({{ local_date('closings.closed_at') }}, {{ local_date('deals.moved_at') }}, deals.close_date) as closed_date
+        coalesce(
+            {{ local_date('closings.closed_at') }},
+            {{ local_date('deals.moved_at') }},
+            deals.close_date,
+            {{ local_date('deals.modified_at') }}
+        ) as closed_date
         {%- endif %}
     from deals
     left join closings on closings.deal_id = deals.deal_id and closings.stage_id = deals.stage_id

@@ -57,6 +57,7 @@ told as (
         rate_source,
         cast(cast(millionths as decimal(38, 0)) * cast(0.000001 as decimal(7, 6)) as decimal(18, 6)) as rate_to_rc
     from exact
+    where millionths > 0
 ),
 
 -- a rate of the bank holds until its next one, over weekends and holidays: the portal's of such a day is none
