@@ -11,13 +11,13 @@
 {%- endmacro %}
 
 {# CTEs up to `earliest`: the first answer at or after each request, by any of its bindings. Goes on after the CTEs `answers`
-   (binding_key, started_at) and `bindings` (binding_key, created_at and the request's key). #}
+   (binding_key, answered_at) and `bindings` (binding_key, created_at and the request's key). #}
 {% macro first_answers(bindings, key) -%}
 -- requests and answers of one binding on one line of time, so that no request is paired with every answer
 timeline as (
     select binding_key, created_at as happened_at, 0 as is_answer, {{ key }} from {{ bindings }}
     union all
-    select binding_key, started_at as happened_at, 1 as is_answer, cast(null as varchar) as {{ key }} from answers
+    select binding_key, answered_at as happened_at, 1 as is_answer, cast(null as varchar) as {{ key }} from answers
 ),
 
 next_answers as (

@@ -2,26 +2,17 @@
 -- month (C27). Sums are converted instead of deals here, so each deal may differ by half a kopeck. Revenue by payment is
 -- not written on the cards.
 {{ config(enabled=var('revenue_basis') == 'deal_amount') }}
-with cards as (
-    {% if var('manager_attribution') == 'at_close' -%}
-    select cards.*, coalesce(closings.manager_key, cards.manager_id, 0) as manager_key
+with deals as (
+    select cards.*
     from {{ ref('stg_bitrix24__deals') }} as cards
-    left join {{ ref('int_deals__closing_managers') }} as closings on closings.deal_id = cards.deal_id
-    {%- else -%}
-    select *, coalesce(manager_id, 0) as manager_key from {{ ref('stg_bitrix24__deals') }}
-    {%- endif %}
-),
-
-deals as (
-    select *
-    from cards
+    inner join {{ ref('int_deals__scoped') }} as responsible on responsible.deal_id = cards.deal_id
     where
-        stage_semantics = 'S'
-        and not is_deleted
-        and not is_recurring
-        and not {{ in_var_list('pipeline_key', 'excluded_category_ids') }}
-        and not {{ in_var_list('manager_key', 'excluded_user_ids') }}
-        and not {{ is_test_title('title') }}
+        cards.stage_semantics = 'S'
+        and not cards.is_deleted
+        and not cards.is_recurring
+        and not {{ in_var_list('cards.pipeline_key', 'excluded_category_ids') }}
+        and not {{ in_var_list('responsible.manager_key', 'excluded_user_ids') }}
+        and not {{ is_test_title('cards.title') }}
 ),
 
 changes as (

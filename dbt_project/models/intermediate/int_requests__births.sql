@@ -20,8 +20,8 @@ calls as (
     where is_in_scope and is_connected and direction = 'in'
 ),
 
--- a busy phone has thousands of calls: spans of the window's length keep the join from pairing them all. Phone and span
--- are one key, since calls of a span alone, whoever made them, would be paired first
+-- a busy phone has thousands of calls: spans of the window's length keep the join from pairing them all. They are one
+-- text with the phone, so that no engine joins by the span alone and pairs the calls of strangers
 spans as (
     select 0 as span_shift
     union all

@@ -34,7 +34,7 @@ request_bindings as (
 ),
 
 calls as (
-    select call_id, phone_hash, started_at
+    select call_id, phone_hash, started_at as answered_at
     from {{ ref('fct_calls') }}
     where {{ is_answering_call() }}
 ),
@@ -42,14 +42,14 @@ calls as (
 answers as (
     select
         cast(bindings.owner_type_id as varchar) || ' ' || cast(bindings.owner_id as varchar) as binding_key,
-        calls.started_at
+        calls.answered_at
     from calls
     inner join {{ ref('int_calls__bindings') }} as bindings on bindings.call_id = calls.call_id
     where bindings.owner_type_id in (1, 2)
 
     union all
 
-    select 'phone ' || phone_hash as binding_key, started_at
+    select 'phone ' || phone_hash as binding_key, answered_at
     from calls
     where phone_hash is not null
 
@@ -57,7 +57,7 @@ answers as (
 
     select
         cast(bindings.owner_type_id as varchar) || ' ' || cast(bindings.owner_id as varchar) as binding_key,
-        activities.answered_at as started_at
+        activities.answered_at
     from {{ ref('int_activities__answers') }} as activities
     inner join {{ ref('bridge_activity_binding') }} as bindings on bindings.activity_id = activities.activity_id
     where bindings.owner_type_id in (1, 2)

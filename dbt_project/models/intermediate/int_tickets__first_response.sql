@@ -21,41 +21,41 @@ ticket_bindings as (
 ),
 
 calls as (
-    select call_id, client_key, started_at
+    select call_id, client_key, started_at as answered_at
     from {{ ref('fct_calls') }}
     where {{ is_answering_call() }}
 ),
 
 activities as (
-    select activity_id, client_key, answered_at as started_at from {{ ref('int_activities__answers') }}
+    select * from {{ ref('int_activities__answers') }}
 ),
 
 actions as (
-    select 'client ' || client_key as binding_key, started_at from calls where client_key <> 'unknown'
+    select 'client ' || client_key as binding_key, answered_at from calls where client_key <> 'unknown'
 
     union all
 
     select
         'card ' || cast(bindings.owner_type_id as varchar) || ' ' || cast(bindings.owner_id as varchar) as binding_key,
-        calls.started_at
+        calls.answered_at
     from calls
     inner join {{ ref('int_calls__bindings') }} as bindings on bindings.call_id = calls.call_id
 
     union all
 
-    select 'client ' || client_key as binding_key, started_at from activities where client_key <> 'unknown'
+    select 'client ' || client_key as binding_key, answered_at from activities where client_key <> 'unknown'
 
     union all
 
     select
         'card ' || cast(bindings.owner_type_id as varchar) || ' ' || cast(bindings.owner_id as varchar) as binding_key,
-        activities.started_at
+        activities.answered_at
     from activities
     inner join {{ ref('bridge_activity_binding') }} as bindings on bindings.activity_id = activities.activity_id
 ),
 
 answers as (
-    select actions.binding_key, actions.started_at
+    select actions.binding_key, actions.answered_at
     from actions
     inner join (select distinct binding_key from ticket_bindings) as wanted
         on wanted.binding_key = actions.binding_key

@@ -17,7 +17,6 @@ staff as (
     from {{ ref('int_managers__departments_monthly') if by_month else ref('dim_manager') }}
 ),
 
-
 sales as (
     select
         {{ month_of('date_day') }} as period_month,
