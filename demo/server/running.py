@@ -59,6 +59,7 @@ class PortalServer(uvicorn.Server):
                 access_log=False,  # its lines would hold the webhook
                 log_config=None,
                 log_level="error",
+                timeout_keep_alive=75,  # as nginx; of two sides that wait equally long one closes while the other asks
                 timeout_graceful_shutdown=1,
             )
         )
